@@ -1,0 +1,195 @@
+"""What a trainer reports: event types, and how they are written to and read from events.jsonl.
+
+One JSON object a line, one `write` a line, so that a reader never sees half an event before a
+newline. Times are Unix seconds, durations seconds, memory bytes.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+VERSION = 1
+READ_AT_MOST = 4 << 20  # bytes a call of `read`: a long history is taken in slices
+
+log = logging.getLogger(__name__)
+
+
+class Phase(StrEnum):
+    """What an attempt is doing. A pending task may be `checking` too: its data, by the server."""
+
+    STARTING = "starting"
+    CHECKING = "checking"
+    LOADING = "loading"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    STOPPING = "stopping"
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: int = VERSION
+    seq: int = 0
+    at: float = 0.0
+
+
+class Started(_Event):
+    type: Literal["started"] = "started"
+    pid: int
+    versions: dict[str, str]
+
+
+class PhaseChanged(_Event):
+    type: Literal["phase"] = "phase"
+    phase: Phase
+
+
+class Planned(_Event):
+    """What will be done, known once data and model are read."""
+
+    type: Literal["plan"] = "plan"
+    total_steps: int
+    warmup_steps: int
+    samples: int
+    eval_samples: int
+    tokens_per_epoch: int
+    trainable_parameters: int
+    total_parameters: int
+    device: str
+    dtype: str
+    packed: bool
+    """Samples are laid end to end, without padding."""
+
+
+class Progress(_Event):
+    """At most one a second, between metrics; a snapshot that the store keeps no history of."""
+
+    type: Literal["progress"] = "progress"
+    step: int
+    epoch: float
+    tokens_per_second: float
+    eta_seconds: float
+
+
+class Metrics(_Event):
+    type: Literal["metrics"] = "metrics"
+    step: int
+    epoch: float
+    loss: float
+    """Mean over the answer tokens since the last metrics event."""
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    eta_seconds: float
+
+
+class Evaluation(_Event):
+    type: Literal["evaluation"] = "evaluation"
+    step: int
+    epoch: float
+    eval_loss: float
+    token_accuracy: float
+    """Part of the answer tokens that the model finds most likely, 0-1."""
+    seconds: float
+
+
+class Checkpoint(_Event):
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+
+
+class Warned(_Event):
+    """Something the user should know; `code` is a key of the message catalogue."""
+
+    type: Literal["warning"] = "warning"
+    code: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Failed(_Event):
+    """The run cannot go on; `code` is a key of the message catalogue."""
+
+    type: Literal["error"] = "error"
+    code: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Finished(_Event):
+    type: Literal["finished"] = "finished"
+    outcome: Literal["completed", "stopped"]
+    output_path: str
+    step: int
+    total_steps: int
+    train_seconds: float
+    peak_memory_bytes: int
+    """GPU allocator's peak, or the process's resident high water on a CPU."""
+    final: dict[str, float] = Field(default_factory=dict)
+    """Last values: loss, eval_loss, token_accuracy."""
+
+
+Event = (
+    Started
+    | PhaseChanged
+    | Planned
+    | Progress
+    | Metrics
+    | Evaluation
+    | Checkpoint
+    | Warned
+    | Failed
+    | Finished
+)
+_decoder: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+class EventWriter:
+    """Appends events to a file, numbering them from 1 and stamping the time."""
+
+    _flags: ClassVar[int] = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, self._flags, 0o644)
+        self._seq = 0
+
+    def write(self, event: Event) -> None:
+        self._seq += 1
+        stamped = event.model_copy(update={"seq": self._seq, "at": time.time()})
+        # Not model_dump_json: NaN must arrive as a value that can be read back.
+        line = json.dumps(stamped.model_dump(mode="json"), ensure_ascii=False) + "\n"
+        os.write(self._file, line.encode("utf-8", "backslashreplace"))
+
+
+def read(path: Path, offset: int) -> tuple[list[Event], int]:
+    """Return the events after byte `offset` and the offset after the last whole line.
+
+    A missing file holds no events. At most READ_AT_MOST bytes are read: call again until
+    the offset stays. A line that is no event is logged and skipped.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(READ_AT_MOST)
+            if len(data) == READ_AT_MOST and b"\n" not in data:
+                data += file.readline()
+    except FileNotFoundError:
+        return [], offset
+    whole = data.rfind(b"\n") + 1
+    return list(_decode(data[:whole], path)), offset + whole
+
+
+def _decode(lines: bytes, path: Path) -> Iterator[Event]:
+    for line in lines.splitlines():
+        try:
+            yield _decoder.validate_python(json.loads(line))
+        except (ValueError, ValidationError) as error:
+            log.warning("%s holds a line that is no event (%s): %.200r", path, error, line)

@@ -1,0 +1,64 @@
+"""The run directory of an attempt: which file is where, and how a file appears whole or not at all.
+
+It is the contract between server, supervisor and trainer. Standard library only: the supervisor
+imports it and must stay small.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`<data>/tasks/<task id>/<attempt>/`."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """Everything the trainer needs; written by the server before the start."""
+        return self.path / "spec.json"
+
+    @property
+    def supervisor(self) -> Path:
+        """Who runs: pid, start time and boot id of supervisor and trainer."""
+        return self.path / "supervisor.json"
+
+    @property
+    def log(self) -> Path:
+        """The trainer's standard output and error, for people."""
+        return self.path / "train.log"
+
+    @property
+    def events(self) -> Path:
+        """The trainer's report."""
+        return self.path / "events.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        """The grace period in seconds, written before the supervisor is asked to stop."""
+        return self.path / "stop.json"
+
+    @property
+    def exit(self) -> Path:
+        """How the trainer ended; written last, when no process of it is left."""
+        return self.path / "exit.json"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` so that a reader sees the old file or the whole new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in `path`, or None if the file is not there (yet)."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,197 @@
+"""The operator's settings: TUNESMITH_* variables, then tunesmith.toml, then defaults; read once.
+
+They never mix with what a user asks for (`spec`). An unknown key is an error.
+"""
+
+import difflib
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tunesmith.errors import Misconfigured
+
+PREFIX = "TUNESMITH_"
+# Read by the command line client, not by a server.
+CLIENT_VARIABLES = frozenset({"TUNESMITH_URL"})
+
+
+class Settings(BaseSettings):
+    """What an operator decides. Each field is also `TUNESMITH_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    data_dir: Path = Path("~/.tunesmith")
+    """Where tasks, outputs, the store and the token live."""
+    allowed_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("~"),)
+    """Directories that base models, data sets and outputs may be in; the data directory always is
+    one. Colon-separated in the environment."""
+    token: str | None = Field(None, min_length=8)
+    """Login token; not given: made at the first start and kept in the data directory."""
+    host: str = "127.0.0.1"
+    """Address the server listens on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port the server listens on; 0 takes a free one."""
+    devices: str = "auto"
+    """auto (NVIDIA's driver is asked), none, or simulated:4x24GiB."""
+    cpu_tasks: int = Field(1, ge=1, le=64)
+    """Trainings at the same time on a machine without a GPU."""
+    queue_limit: int = Field(1000, ge=1)
+    """Tasks that may wait; creation beyond that is refused."""
+    stop_grace_seconds: float = Field(30.0, ge=0, le=3600)
+    """Time a trainer has to save after a stop, before it is killed."""
+    language: Literal["zh", "en"] = "zh"
+    """Language of answers where a client states none."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much the server says on standard error."""
+
+    @field_validator("allowed_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(":") if part)
+        return value
+
+    @field_validator("devices")
+    @classmethod
+    def _device_source(cls, value: str) -> str:
+        if value not in ("auto", "none"):
+            simulated_devices(value)
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file's values come in as init arguments below those of the environment.
+        return (env_settings, init_settings)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The allowed roots, absolute, symlinks followed, the data directory among them."""
+        roots = [root.expanduser().resolve() for root in self.allowed_roots]
+        return tuple(dict.fromkeys([*roots, self.data_dir]))
+
+    @property
+    def tasks_dir(self) -> Path:
+        return self.data_dir / "tasks"
+
+    @property
+    def outputs_dir(self) -> Path:
+        return self.data_dir / "outputs"
+
+    @property
+    def models_dir(self) -> Path:
+        """A base model given by name is looked for here."""
+        return self.data_dir / "models"
+
+    @property
+    def store_url(self) -> str:
+        return f"sqlite:///{self.data_dir / 'tunesmith.db'}"
+
+    @property
+    def server_file(self) -> Path:
+        """URL and pid of the running server, for clients on this machine."""
+        return self.data_dir / "server.json"
+
+    @property
+    def token_file(self) -> Path:
+        return self.data_dir / "token"
+
+
+def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings: `flags` win over the environment, that over the file `config`.
+
+    `config` not given means `tunesmith.toml` in the data directory, if there is one. Raises
+    Misconfigured naming the setting.
+    """
+    _refuse_unknown_variables()
+    flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    config = config or _default_config(flags)
+    values = _read_file(config) if config else {}
+    for name in flags.keys() | values.keys():
+        if name not in Settings.model_fields:
+            _refuse_unknown(name, Settings.model_fields, f"{config}: ")
+    try:
+        settings = Settings(**values)
+        return Settings.model_validate(settings.model_dump() | flags) if flags else settings
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Misconfigured("setting_invalid", name=name, reason=first["msg"]) from None
+
+
+def login_token(settings: Settings) -> str:
+    """Return the token of the settings, else the one kept in the data directory, made if new."""
+    if settings.token:
+        return settings.token
+    try:
+        return settings.token_file.read_text().strip()
+    except FileNotFoundError:
+        pass
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(32)
+    # O_EXCL: of two first starts one makes the token and the other reads it.
+    try:
+        file = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return settings.token_file.read_text().strip()
+    with open(file, "w") as out:
+        out.write(token + "\n")
+    return token
+
+
+def simulated_devices(text: str) -> tuple[int, int]:
+    """Parse `simulated:4x24GiB` into (count, bytes each); raise ValueError for anything else."""
+    kind, _, shape = text.partition(":")
+    count, _, size = shape.partition("x")
+    if kind != "simulated" or not count.isdigit() or not size.endswith("GiB"):
+        raise ValueError("expected auto, none or simulated:<count>x<size>GiB")
+    gib = float(size.removesuffix("GiB"))
+    if not 1 <= int(count) <= 1024 or not 0 < gib <= 100_000:
+        raise ValueError("expected 1 to 1024 devices of a positive size")
+    return int(count), int(gib * 2**30)
+
+
+def _default_config(flags: Mapping[str, Any]) -> Path | None:
+    fallback = os.environ.get("TUNESMITH_DATA_DIR") or Settings.model_fields["data_dir"].default
+    path = Path(flags.get("data_dir") or fallback).expanduser() / "tunesmith.toml"
+    return path if path.is_file() else None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Misconfigured("config_unreadable", path=str(path), reason=str(error)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            _refuse_unknown(name, known, "")
+
+
+def _refuse_unknown(name: str, known: Any, where: str) -> None:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    raise Misconfigured(
+        "setting_unknown", name=where + name, nearest=nearest[0] if nearest else "docs/settings.md"
+    )

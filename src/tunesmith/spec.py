@@ -1,0 +1,354 @@
+"""What a user may ask for: a task, its training arguments and its GPU configuration.
+
+`TaskRequest` is what arrives (API body, YAML file, form); `Spec` is the complete, frozen input
+of an attempt that lies in its run directory. Names are those of transformers, peft and the
+specification. Nothing here reads a file or a setting.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from tunesmith.errors import FieldProblem, InvalidInput
+
+# Consoles of the gin-vue-admin kind send these short names (wire contract).
+ARGUMENT_ALIASES = {"batch_size": "per_device_train_batch_size"}
+
+
+def _no_bool(value: Any) -> Any:
+    # JSON `true` would pass as the number 1.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_expected", "a number is expected")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+
+
+def _argument(
+    default: Any,
+    group: Literal["basic", "schedule", "lora", "saving", "advanced"],
+    *,
+    recommended: tuple[float, float] | None = None,
+    **bounds: Any,
+) -> Any:
+    """Declare a training argument: its default, hard bounds, recommended range and form group."""
+    return Field(
+        default,
+        json_schema_extra={
+            "group": group,
+            "recommended": list(recommended) if recommended else None,
+            "bounds": bounds,  # JSON schema drops those of an optional number
+        },
+        **bounds,
+    )
+
+
+def _drop_not_given(values: Any) -> Any:
+    """An empty string or null in a body means 'not given' (wire contract)."""
+    if isinstance(values, Mapping):
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+    return values
+
+
+class TrainingArguments(BaseModel):
+    """The hyper-parameters of a run. Recommended ranges are the specification's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    method: Literal["lora"] = _argument("lora", "basic")
+    """How the base model is tuned."""
+    num_train_epochs: Float = _argument(3.0, "basic", recommended=(3, 10), gt=0, le=10_000)
+    """Passes over the training split; a fraction is allowed."""
+    max_steps: Int = _argument(-1, "schedule", ge=-1, le=1_000_000_000)
+    """Optimiser steps at most; -1 means no limit."""
+    per_device_train_batch_size: Int = _argument(4, "basic", recommended=(1, 8), ge=1, le=4096)
+    """Samples per device and forward pass."""
+    gradient_accumulation_steps: Int = _argument(1, "basic", ge=1, le=65_536)
+    """Forward passes per optimiser step."""
+    learning_rate: Float = _argument(2e-4, "basic", recommended=(5e-5, 2e-4), gt=0, le=1)
+    """Peak learning rate of AdamW."""
+    max_seq_length: Int = _argument(512, "basic", recommended=(256, 2048), ge=8, le=1_048_576)
+    """Tokens per sample at most; longer samples are cut at the end."""
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = _argument("cosine", "schedule")
+    """Course of the learning rate after the warm-up."""
+    warmup_steps: Int = _argument(100, "schedule", ge=0, le=1_000_000_000)
+    """Steps from 0 to the peak. Not given: this default or a tenth of the run, if that is less."""
+    warmup_ratio: Float | None = _argument(None, "schedule", recommended=(0.03, 0.1), ge=0, lt=1)
+    """Warm-up as a part of the run; replaces `warmup_steps`."""
+    weight_decay: Float = _argument(0.01, "advanced", recommended=(0.01, 0.01), ge=0, le=1)
+    """Decoupled weight decay of AdamW."""
+    max_grad_norm: Float = _argument(1.0, "advanced", gt=0, le=1e6)
+    """Gradients are scaled down to this norm."""
+    gradient_checkpointing: bool = _argument(False, "advanced")
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    dtype: Literal["auto", "fp32", "bf16"] = _argument("auto", "advanced")
+    """Number format of the base model; auto is bf16 where the hardware has it, else fp32."""
+    lora_r: Int = _argument(16, "lora", recommended=(8, 64), ge=1, le=1024)
+    """Rank of the LoRA matrices."""
+    lora_alpha: Float = _argument(32.0, "lora", recommended=(16, 128), gt=0, le=4096)
+    """Scale of the LoRA update: alpha / r."""
+    lora_dropout: Float = _argument(0.05, "lora", recommended=(0.05, 0.1), ge=0, lt=1)
+    """Dropout before the LoRA matrices."""
+    lora_target_modules: Literal["all-linear"] | tuple[str, ...] = _argument("all-linear", "lora")
+    """Layers that get an adapter: all-linear, or module names."""
+    system_prompt: str | None = _argument(None, "advanced", max_length=20_000)
+    """System text before every sample; not given: the template's own default."""
+    logging_steps: Int = _argument(10, "saving", ge=1, le=1_000_000)
+    """A metrics event every so many steps."""
+    eval_steps: Int | None = _argument(None, "saving", ge=1, le=1_000_000_000)
+    """Validation every so many steps; not given: after each epoch."""
+    save_steps: Int = _argument(500, "saving", ge=1, le=1_000_000_000)
+    """A checkpoint every so many steps."""
+    save_total_limit: Int = _argument(3, "saving", ge=1, le=10_000)
+    """Checkpoints kept at most; the oldest is removed."""
+    seed: Int = _argument(42, "advanced", ge=0, le=2**32 - 1)
+    """Same spec and seed, same losses."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical_names(cls, values: Any) -> Any:
+        values = _drop_not_given(values)
+        if not isinstance(values, Mapping):
+            return values
+        named = dict(values)
+        for short, canonical in ARGUMENT_ALIASES.items():
+            if short in named:
+                if canonical in named and named[canonical] != named[short]:
+                    raise PydanticCustomError(
+                        "alias_conflict",
+                        "given twice with different values",
+                        {"alias": short, "name": canonical},
+                    )
+                named[canonical] = named.pop(short)
+        return named
+
+    @field_validator("max_steps")
+    @classmethod
+    def _some_steps(cls, value: int) -> int:
+        if value == 0:
+            raise PydanticCustomError("max_steps_zero", "0 steps train nothing")
+        return value
+
+    @field_validator("lora_target_modules", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "all-linear":
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+
+class GpuConfig(BaseModel):
+    """Which devices a task occupies, and how much of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cuda_visible_devices: str = ""
+    """GPU indices: "0", "0,1" or "0-2"; "" lets the scheduler choose (CPU where there is none)."""
+    memory_optimization: bool = False
+    """显存优化: switches gradient checkpointing on."""
+    max_memory_gib: Float | None = Field(None, gt=0, le=100_000)
+    """显存使用: cap per device in GiB."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_only(cls, values: Any) -> Any:
+        return _drop_not_given(values)
+
+    @field_validator("cuda_visible_devices", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("cuda_visible_devices")
+    @classmethod
+    def _device_list(cls, value: str) -> str:
+        parse_devices(value)
+        return value.strip()
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """GPU indices asked for, in the order given; () means the scheduler chooses."""
+        return parse_devices(self.cuda_visible_devices)
+
+
+def parse_devices(text: str) -> tuple[int, ...]:
+    """Parse "0", "0,1" or "0-2" (inclusive) into indices without repeats.
+
+    Raises PydanticCustomError `device_list` for anything else.
+    """
+    indices: list[int] = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        first, dash, last = part.partition("-")
+        ends = [first, last] if dash else [first]
+        if not all(end.isascii() and end.isdigit() and len(end) <= 4 for end in ends):
+            raise PydanticCustomError("device_list", "not a list of GPU indices", {"value": text})
+        low, high = int(ends[0]), int(ends[-1])
+        if low > high or high - low >= 1024:
+            raise PydanticCustomError("device_list", "not a list of GPU indices", {"value": text})
+        indices += range(low, high + 1)
+    return tuple(dict.fromkeys(indices))
+
+
+def _plain_text(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("nul_character", "holds a NUL character")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(lambda v: _plain_text(v) if isinstance(v, str) else v)]
+
+
+class TaskRequest(BaseModel):
+    """What a user asks for, under the wire's camelCase names or Python's own (YAML files)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+    )
+
+    name: Text = Field(min_length=1, max_length=255)
+    base_model: Text = Field(min_length=1, max_length=4096)
+    dataset_path: Text = Field(min_length=1, max_length=4096)
+    description: Text | None = Field(None, max_length=20_000)
+    output_path: Text | None = Field(None, max_length=4096)
+    training_args: TrainingArguments = Field(default_factory=TrainingArguments)
+    gpu_config: GpuConfig = Field(default_factory=GpuConfig)
+    command: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_only(cls, values: Any) -> Any:
+        return _drop_not_given(values)
+
+    @field_validator("command")
+    @classmethod
+    def _no_command(cls, value: str | None) -> str | None:
+        if value:
+            raise PydanticCustomError("command_refused", "commands are made by the server")
+        return None
+
+
+class Spec(BaseModel):
+    """The complete input of an attempt (`spec.json`): defaults resolved, paths absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    task_id: int
+    attempt: int
+    name: str
+    description: str | None
+    base_model: str
+    """Absolute path of a directory that transformers loads."""
+    dataset_path: str
+    """Absolute path of a directory with train.jsonl, or of one JSONL file."""
+    output_path: str
+    training: TrainingArguments
+    given: tuple[str, ...]
+    """The training arguments that the user gave, as opposed to defaults."""
+    gpu: GpuConfig
+    devices: tuple[int, ...]
+    """GPU indices this attempt holds; () means CPU."""
+    simulated: bool = False
+    """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU."""
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        return self.training.gradient_checkpointing or self.gpu.memory_optimization
+
+
+def read_request(values: Any) -> TaskRequest:
+    """Validate `values` (parsed JSON or YAML); raise InvalidInput naming every wrong field."""
+    try:
+        return TaskRequest.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInput(*field_problems(error.errors())) from None
+
+
+def field_problems(errors: Iterable[ErrorDetails | Mapping[str, Any]]) -> list[FieldProblem]:
+    """Turn pydantic's errors into ours, whose sentences are in the catalogue (`field.<type>`)."""
+    problems: dict[tuple[str, str], FieldProblem] = {}
+    for error in errors:
+        # Union members and validators add their own parts to a location; fields never do.
+        path = [
+            str(part)
+            for part in error["loc"]
+            if part != "body" and not str(part).startswith(("literal[", "tuple["))
+        ]
+        name, kind = ".".join(path), str(error["type"])
+        params = {key: _plain(value) for key, value in (error.get("ctx") or {}).items()}
+        if kind == "extra_forbidden" and path:
+            kind, params = _unknown_name(path)
+        elif kind in ("value_error", "assertion_error"):
+            params = {"reason": str(error["msg"])}
+        problems.setdefault((name, kind), FieldProblem(name, f"field.{kind}", params))
+    return list(problems.values())
+
+
+def known_names(parent: str | None) -> list[str]:
+    """Return the names allowed in a request, or in its `trainingArgs` or `gpuConfig`."""
+    if parent in ("trainingArgs", "training_args"):
+        return [*TrainingArguments.model_fields, *ARGUMENT_ALIASES]
+    if parent in ("gpuConfig", "gpu_config"):
+        return list(GpuConfig.model_fields)
+    return [field.alias or name for name, field in TaskRequest.model_fields.items()]
+
+
+def training_schema() -> list[dict[str, Any]]:
+    """Describe every training argument for a form: name, type, default, bounds, range, group."""
+    properties = TrainingArguments.model_json_schema()["properties"]
+    return [_describe(name, properties[name]) for name in TrainingArguments.model_fields]
+
+
+def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    options = schema.get("anyOf", [schema])
+    value = next(option for option in options if option.get("type") != "null")
+    nullable = any(option.get("type") == "null" for option in options)
+    choices = value.get("enum") or ([value["const"]] if "const" in value else None)
+    bounds = schema["bounds"]
+    return {
+        "name": name,
+        "type": "choice" if choices and len(options) == 1 else value.get("type", "string"),
+        "default": schema.get("default"),
+        "nullable": nullable,
+        "choices": choices,
+        "minimum": bounds.get("ge", bounds.get("gt")),
+        "minimumExclusive": "gt" in bounds,
+        "maximum": bounds.get("le", bounds.get("lt")),
+        "maximumExclusive": "lt" in bounds,
+        "recommended": schema["recommended"],
+        "group": schema["group"],
+        "aliases": [short for short, full in ARGUMENT_ALIASES.items() if full == name],
+    }
+
+
+def _unknown_name(path: list[str]) -> tuple[str, dict[str, Any]]:
+    known = known_names(path[-2] if len(path) > 1 else None)
+    nearest = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    if nearest:
+        return "unknown_name_near", {"name": path[-1], "nearest": nearest[0]}
+    return "unknown_name", {"name": path[-1], "known": known}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+METHODS: tuple[str, ...] = get_args(TrainingArguments.model_fields["method"].annotation)

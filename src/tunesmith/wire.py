@@ -1,0 +1,153 @@
+"""The shapes of answers on the wire: what the API sends and the client reads.
+
+Names are the wire contract's; fields that contract does not name are camelCase.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tunesmith.status import Status
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class TaskError(_Answer):
+    """Why a task failed, and what to do."""
+
+    code: str
+    message: str
+    hint: str | None
+    log_lines: list[str]
+    """The lines of the log that show it."""
+    suggested_change: dict[str, Any]
+    """Training arguments that would likely help; {} where none would."""
+
+
+class QueueReason(_Answer):
+    """Why a pending task waits."""
+
+    code: str
+    message: str
+
+
+class Task(_Answer):
+    """A fine-tuning task."""
+
+    id: int = Field(alias="ID")
+    created_at: datetime = Field(alias="CreatedAt")
+    updated_at: datetime = Field(alias="UpdatedAt")
+    name: str
+    description: str | None
+    user_id: int | None = Field(alias="userID")
+    status: Status
+    progress: float
+    """0-100: steps done of steps planned."""
+    base_model: str
+    dataset_path: str
+    output_path: str
+    training_args: dict[str, Any]
+    gpu_config: dict[str, Any]
+    command: str
+    log_path: str
+    error_message: str | None
+    started_at: int | None
+    finished_at: int | None
+    pid: int | None
+    metrics: dict[str, float]
+    attempt: int
+    phase: str | None
+    step: int
+    total_steps: int | None
+    epoch: float
+    elapsed_seconds: float | None
+    eta_seconds: float | None
+    tokens_per_second: float | None
+    queue_reason: QueueReason | None
+    error: TaskError | None
+    devices: list[int]
+    """GPU indices the task holds or held; [] means CPU."""
+    simulated: bool
+    """The devices are simulated: the run is on the CPU."""
+    last_event_id: int
+    """Where `streamTask` goes on without gap or repeat (`Last-Event-ID`)."""
+
+
+class TaskPage(_Answer):
+    """A page of tasks."""
+
+    items: list[Task] = Field(alias="list")
+    total: int
+    page: int
+    page_size: int
+
+
+class MetricPoint(_Answer):
+    """Values at a step; a training point has no evaluation values and the other way round."""
+
+    attempt: int
+    step: int
+    at: float
+    epoch: float
+    loss: float | None = None
+    learning_rate: float | None = Field(None, alias="learning_rate")
+    grad_norm: float | None = Field(None, alias="grad_norm")
+    tokens_per_second: float | None = Field(None, alias="tokens_per_second")
+    eval_loss: float | None = Field(None, alias="eval_loss")
+    token_accuracy: float | None = Field(None, alias="token_accuracy")
+
+
+class Metrics(_Answer):
+    """The series of a task, by step."""
+
+    training: list[MetricPoint]
+    evaluation: list[MetricPoint]
+    total: int
+    """Training points there are; `training` holds fewer when `maxPoints` was given."""
+    last_event_id: int
+
+
+class Device(_Answer):
+    """A GPU and who holds it."""
+
+    index: int
+    name: str
+    memory_total_bytes: int
+    memory_used_bytes: int | None
+    utilization_percent: float | None
+    temperature_celsius: float | None
+    simulated: bool
+    task_id: int | None
+    """The running task that holds it."""
+
+
+class Argument(_Answer):
+    """A training argument, as a form needs it."""
+
+    name: str
+    type: str
+    default: Any
+    nullable: bool
+    choices: list[Any] | None
+    minimum: float | None
+    minimum_exclusive: bool
+    maximum: float | None
+    maximum_exclusive: bool
+    recommended: list[float] | None
+    group: str
+    aliases: list[str]
+    hint_zh: str
+    hint_en: str
+
+
+class Health(_Answer):
+    """Whether the server is well. Needs no token."""
+
+    status: str
+    version: str
+    running: int
+    pending: int
