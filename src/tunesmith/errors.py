@@ -39,7 +39,7 @@ class TunesmithError(Exception):
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """What is wrong with one field of a request; `field` is its wire path (`trainingArgs.lora_r`)."""
+    """What is wrong with one field; `field` is its path on the wire: `trainingArgs.lora_r`."""
 
     field: str
     code: str

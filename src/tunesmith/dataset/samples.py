@@ -9,7 +9,6 @@ from typing import Any
 
 from tunesmith.errors import RunFailure
 
-
 LONGEST_LINE = 64 << 20  # bytes; a file without newlines is no JSONL and must not fill the memory
 
 
