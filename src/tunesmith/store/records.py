@@ -1,6 +1,6 @@
 """What the store remembers, as frozen records. Pure; tables and queries are beside this file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +10,11 @@ from tunesmith.status import Status
 
 @dataclass(frozen=True)
 class NewTask:
-    """A task about to be created. `spec` has task_id 0 and no devices yet."""
+    """A task about to be created. `spec` has task_id 0, attempt 0 and no devices yet."""
 
     spec: Spec
+    default_outputs: str
+    """Where the output goes when the spec's output_path is "": into a directory named by the id."""
     base_model: str
     """As the user gave it; the spec has the resolved path."""
     user_id: int | None
@@ -32,6 +34,8 @@ class TaskRecord:
     description: str | None
     user_id: int | None
     status: Status
+    progress: float
+    """0-100: steps done of steps planned."""
     base_model: str
     dataset_path: str
     output_path: str
@@ -104,10 +108,3 @@ class TaskQuery:
     order_key: str | None = None
     desc: bool | None = None
 
-
-@dataclass(frozen=True)
-class Series:
-    """The metric events of a task, in order of id."""
-
-    points: list[StoredEvent] = field(default_factory=list)
-    last_event_id: int = 0
