@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 VERSION = 1
 READ_AT_MOST = 4 << 20  # bytes a call of `read`: a long history is taken in slices
@@ -173,23 +173,39 @@ def read(path: Path, offset: int) -> tuple[list[Event], int]:
     """Return the events after byte `offset` and the offset after the last whole line.
 
     A missing file holds no events. At most READ_AT_MOST bytes are read: call again until
-    the offset stays. A line that is no event is logged and skipped.
+    the offset stays.
     """
     try:
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read(READ_AT_MOST)
-            if len(data) == READ_AT_MOST and b"\n" not in data:
-                data += file.readline()
     except FileNotFoundError:
         return [], offset
+    events, used = parse(data)
+    return events, offset + used
+
+
+def parse(data: bytes) -> tuple[list[Event], int]:
+    """Return the events in the whole lines of `data`, and how many bytes those lines are.
+
+    A line that is no event is logged and skipped: one bad line must not hide the rest. So is
+    what fills READ_AT_MOST bytes without a newline.
+    """
     whole = data.rfind(b"\n") + 1
-    return list(_decode(data[:whole], path)), offset + whole
+    if not whole and len(data) >= READ_AT_MOST:
+        log.warning("skipped %d bytes that hold no event: %.200r", len(data), data)
+        return [], len(data)
+    return list(_decode(data[:whole])), whole
 
 
-def _decode(lines: bytes, path: Path) -> Iterator[Event]:
+def decode(value: dict[str, Any]) -> Event:
+    """Return the event in a parsed JSON object; raise pydantic's ValidationError if it is none."""
+    return _decoder.validate_python(value)
+
+
+def _decode(lines: bytes) -> Iterator[Event]:
     for line in lines.splitlines():
         try:
-            yield _decoder.validate_python(json.loads(line))
-        except (ValueError, ValidationError) as error:
-            log.warning("%s holds a line that is no event (%s): %.200r", path, error, line)
+            yield decode(json.loads(line))
+        except ValueError as error:  # pydantic's ValidationError is one
+            log.warning("skipped a line that is no event (%s): %.200r", error, line)

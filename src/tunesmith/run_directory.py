@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+SPEC = "spec.json"
+SUPERVISOR = "supervisor.json"
+LOG = "train.log"
+EVENTS = "events.jsonl"
+STOP = "stop.json"
+EXIT = "exit.json"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -20,32 +27,32 @@ class RunDirectory:
     @property
     def spec(self) -> Path:
         """Everything the trainer needs; written by the server before the start."""
-        return self.path / "spec.json"
+        return self.path / SPEC
 
     @property
     def supervisor(self) -> Path:
         """Who runs: pid, start time and boot id of supervisor and trainer."""
-        return self.path / "supervisor.json"
+        return self.path / SUPERVISOR
 
     @property
     def log(self) -> Path:
         """The trainer's standard output and error, for people."""
-        return self.path / "train.log"
+        return self.path / LOG
 
     @property
     def events(self) -> Path:
         """The trainer's report."""
-        return self.path / "events.jsonl"
+        return self.path / EVENTS
 
     @property
     def stop(self) -> Path:
         """The grace period in seconds, written before the supervisor is asked to stop."""
-        return self.path / "stop.json"
+        return self.path / STOP
 
     @property
     def exit(self) -> Path:
         """How the trainer ended; written last, when no process of it is left."""
-        return self.path / "exit.json"
+        return self.path / EXIT
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -30,5 +30,8 @@ class Executor(Protocol):
         ...
 
     def read(self, handle: str, file: str, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes of a file of the run directory; b"" where there are none."""
+        """Return up to `size` bytes of a file of the run directory; b"" where there are none.
+
+        A negative `offset` counts from the end of the file.
+        """
         ...

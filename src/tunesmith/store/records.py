@@ -107,4 +107,3 @@ class TaskQuery:
     base_model: str | None = None
     order_key: str | None = None
     desc: bool | None = None
-

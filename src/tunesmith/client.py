@@ -1,0 +1,374 @@
+"""Typed client of a Tunesmith server: the wire contract as Python calls.
+
+    with Client() as client:
+        task = client.create_task("persona", "/models/smol", "/data/persona")
+        for event in client.stream(task.id):
+            print(event.event, event.data)
+
+Without arguments it finds the server of this machine: TUNESMITH_URL and TUNESMITH_TOKEN, else
+what the running server left in the data directory. Errors are the package's own (`errors`):
+Unreachable, NotSignedIn, InvalidInput, NotFound, Conflict.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from tunesmith.answer import data_of
+from tunesmith.discovery import is_local, kept_token, running_server
+from tunesmith.errors import Misconfigured, TunesmithError, Unreachable
+from tunesmith.language import user_language
+from tunesmith.messages import Language
+from tunesmith.server_sent_events import ServerSentEvent, parse
+from tunesmith.spec import TaskRequest
+from tunesmith.status import TERMINAL, Status
+from tunesmith.wire import Argument, Device, Health, Metrics, Task, TaskPage
+
+TIMEOUT = 30.0  # seconds for an answer
+ENDING_TIMEOUT = 180.0  # a deletion waits until the trainer has saved, or its grace is over
+SILENCE = 60.0  # seconds without a heartbeat after which a stream is dead
+PATIENCE = 60.0  # seconds that a stream waits for a server that restarts
+RETRY_DELAYS = (0.2, 5.0)  # seconds, first and longest
+PAGE_SIZE = 100
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """What `stream` yields: `status`, or a type of `events`, with its data."""
+
+    id: int | None
+    """Where to go on (`last_event_id`); None for a snapshot that is not kept."""
+    event: str
+    data: dict[str, Any]
+
+
+class Client:
+    """A connection to a server. Not for several threads at once."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
+        language: Language | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`language` is that of the server's sentences, by default the user's (LANG).
+
+        Raises Unreachable where no URL is given and no server runs on the data directory.
+        """
+        self._patience = patience
+        self._discovers = not (url or os.environ.get("TUNESMITH_URL"))
+        url = url or os.environ.get("TUNESMITH_URL") or running_server()
+        self.url = url if "://" in url else f"http://{url}"
+        token = token or os.environ.get("TUNESMITH_TOKEN") or kept_token(self.url)
+        self._http = _connection(self.url, token, timeout, language or user_language(), transport)
+        self._timeout = timeout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # Tasks
+
+    def create_task(
+        self,
+        name: str,
+        base_model: str,
+        dataset_path: str | Path,
+        *,
+        description: str | None = None,
+        output_path: str | Path | None = None,
+        training_args: Mapping[str, Any] | None = None,
+        gpu_config: Mapping[str, Any] | None = None,
+    ) -> Task:
+        """Create a task; paths are absolute ones of the server's machine. Raises InvalidInput."""
+        request = {
+            "name": name,
+            "baseModel": base_model,
+            "datasetPath": str(dataset_path),
+            "description": description,
+            "outputPath": None if output_path is None else str(output_path),
+            "trainingArgs": None if training_args is None else dict(training_args),
+            "gpuConfig": None if gpu_config is None else dict(gpu_config),
+        }
+        return self.create_task_from({key: v for key, v in request.items() if v is not None})
+
+    def create_task_from(self, request: TaskRequest | Mapping[str, Any]) -> Task:
+        """Create the task that `request` describes, under wire or Python names."""
+        if isinstance(request, TaskRequest):
+            request = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return self._ask(Task, "POST", "/finetuning/createTask", body=dict(request))
+
+    def task(self, task_id: int) -> Task:
+        return self._ask(Task, "GET", "/finetuning/getTask", id=task_id)
+
+    def tasks(
+        self,
+        page: int = 1,
+        page_size: int = 10,
+        *,
+        keyword: str | None = None,
+        name: str | None = None,
+        status: Status | str | None = None,
+        base_model: str | None = None,
+        order_key: str | None = None,
+        desc: bool | None = None,
+    ) -> TaskPage:
+        """Return a page of tasks, newest first where no `order_key` is given."""
+        return self._ask(
+            TaskPage,
+            "GET",
+            "/finetuning/getTaskList",
+            page=page,
+            pageSize=page_size,
+            keyword=keyword,
+            name=name,
+            status=None if status is None else str(status),
+            baseModel=base_model,
+            orderKey=order_key,
+            desc=None if desc is None else str(desc).lower(),
+        )
+
+    def iter_tasks(self, **filters: Any) -> Iterator[Task]:
+        """Yield the tasks of all pages; `filters` are those of `tasks`.
+
+        A task created meanwhile moves the others to later pages: none is yielded twice.
+        """
+        seen: set[int] = set()
+        page = 1
+        while True:
+            answer = self.tasks(page, PAGE_SIZE, **filters)
+            yield from (task for task in answer.items if task.id not in seen)
+            seen.update(task.id for task in answer.items)
+            if page * answer.page_size >= answer.total or not answer.items:
+                return
+            page += 1
+
+    def stop_task(self, task_id: int) -> Task:
+        """Ask a task to end; it saves what it has. Raises Conflict if it has ended already."""
+        return self._ask(Task, "POST", "/finetuning/stopTask", id=task_id)
+
+    def delete_task(self, task_id: int) -> None:
+        """Stop a task if it runs, and remove it with its log. Its output stays."""
+        timeout = max(self._timeout, ENDING_TIMEOUT)
+        self._ask(object, "DELETE", "/finetuning/deleteTask", timeout=timeout, id=task_id)
+
+    def wait(self, task_id: int, *, poll: float = 1.0, timeout: float | None = None) -> Task:
+        """Return the task when it has ended; looks every `poll` seconds.
+
+        A server that restarts is waited for. Raises TimeoutError after `timeout` seconds.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        alive = time.monotonic()
+        while True:
+            try:
+                task = self.task(task_id)
+                alive = time.monotonic()
+                if task.status in TERMINAL:
+                    return task
+            except Unreachable:
+                if time.monotonic() - alive > self._patience:
+                    raise
+                self._look_again()
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"task {task_id} has not ended after {timeout} s")
+            time.sleep(poll)
+
+    # What a task says
+
+    def log(self, task_id: int, lines: int = 1000, offset: int | None = None) -> str:
+        """Return the last `lines` lines, or `lines` lines after the first `offset` ones."""
+        return self._ask(
+            str, "GET", "/finetuning/getTaskLog", id=task_id, lines=lines, offset=offset
+        )
+
+    def download_log(self, task_id: int, to: Path) -> Path:
+        """Write the whole log to the file `to`, which appears when it is complete."""
+        draft = to.with_name(f".{to.name}.{os.getpid()}")
+        try:
+            with (
+                self._open("/finetuning/downloadTaskLog", {"id": task_id}, {}) as response,
+                draft.open("wb") as file,
+            ):
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+            return draft.replace(to)
+        except httpx.TransportError:
+            raise Unreachable(url=self.url) from None
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def metrics(self, task_id: int, max_points: int | None = None) -> Metrics:
+        """Return the series of a task, thinned to `max_points` by the server."""
+        return self._ask(
+            Metrics, "GET", "/finetuning/getTaskMetrics", id=task_id, maxPoints=max_points
+        )
+
+    def stream(self, task_id: int, last_event_id: int | None = None) -> Iterator[StreamEvent]:
+        """Yield what happens to a task after `last_event_id` (None: from its start) to its end.
+
+        A dropped connection is made again and goes on without gap or repeat; Unreachable is
+        raised when no server answers for the client's `patience` seconds.
+        """
+        last = str(last_event_id) if last_event_id is not None else ""
+
+        def ended(last: str) -> bool:
+            task = self.task(task_id)
+            return task.status in TERMINAL and task.last_event_id <= int(last or 0)
+
+        for event in self._events("/finetuning/streamTask", {"id": task_id}, last, ended):
+            data = json.loads(event.data)
+            number = int(event.id) if event.id.isdigit() else None
+            yield StreamEvent(number, event.event, data)
+
+    def stream_log(self, task_id: int, offset: int = 0) -> Iterator[str]:
+        """Yield the log's text from byte `offset` on, as it is written, until the task ends."""
+
+        def ended(last: str) -> bool:
+            return self.task(task_id).status in TERMINAL
+
+        params = {"id": task_id, "offset": offset}
+        for event in self._events("/finetuning/streamTaskLog", params, "", ended):
+            yield json.loads(event.data)["text"]
+
+    # The server
+
+    def devices(self) -> list[Device]:
+        return self._ask(list[Device], "GET", "/finetuning/getDeviceList")
+
+    def training_schema(self) -> list[Argument]:
+        """Describe every training argument: type, default, bounds, recommended range, hints."""
+        return self._ask(list[Argument], "GET", "/finetuning/getTrainingSchema")
+
+    def health(self) -> Health:
+        return self._ask(Health, "GET", "/health")
+
+    # Requests
+
+    def _ask(
+        self,
+        shape: type[Answer],
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        **query: Any,
+    ) -> Answer:
+        """Make a request and return the answer's `data` as `shape`; raise what it says."""
+        # Not httpx's own JSON: a NaN or a date of a YAML file must reach the server, which
+        # refuses it with the field's name.
+        content = None if body is None else json.dumps(body, ensure_ascii=False, default=str)
+        try:
+            response = self._http.request(
+                method,
+                path,
+                params={name: value for name, value in query.items() if value is not None},
+                content=content,
+                headers={"content-type": "application/json"} if content else None,
+                timeout=self._timeout if timeout is None else timeout,
+            )
+        except httpx.TransportError:
+            raise Unreachable(url=self.url) from None
+        data = data_of(response)
+        try:
+            return TypeAdapter(shape).validate_python(data)
+        except ValidationError as error:
+            reason = str(error).splitlines()[0]
+            raise TunesmithError("answer_unreadable", url=self.url, reason=reason) from None
+
+    @contextlib.contextmanager
+    def _open(
+        self, path: str, params: dict[str, Any], headers: dict[str, str]
+    ) -> Iterator[httpx.Response]:
+        """Open an answer that is read bit by bit. Raises httpx's TransportError too."""
+        timeout = httpx.Timeout(self._timeout, read=max(self._timeout, SILENCE))
+        with self._http.stream(
+            "GET", path, params=params, headers=headers, timeout=timeout
+        ) as response:
+            if response.status_code >= 400:
+                response.read()
+                data_of(response)
+            yield response
+
+    def _events(
+        self, path: str, params: dict[str, Any], last: str, ended: Callable[[str], bool]
+    ) -> Iterator[ServerSentEvent]:
+        """Yield the events after `last`, connecting again until `ended(last)` says so."""
+        first, longest = RETRY_DELAYS
+        delay = first
+        alive = time.monotonic()
+        while True:
+            headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})
+            try:
+                with self._open(path, params, headers) as response:
+                    for event in parse(response.iter_bytes()):
+                        alive, last = time.monotonic(), event.id or last
+                        delay = first if event.retry is None else event.retry / 1000
+                        yield event
+                alive = time.monotonic()
+                if ended(last):
+                    return
+            except (httpx.TransportError, Unreachable):
+                if time.monotonic() - alive > self._patience:
+                    raise Unreachable(url=self.url) from None
+                self._look_again()
+            time.sleep(delay)
+            delay = min(2 * delay, longest)
+
+    def _look_again(self) -> None:
+        """A restarted server may listen on another port."""
+        if self._discovers:
+            with contextlib.suppress(Unreachable):
+                self.url = running_server()
+                self._http.base_url = httpx.URL(self.url)
+
+
+def _connection(
+    url: str,
+    token: str | None,
+    timeout: float,
+    language: Language,
+    transport: httpx.BaseTransport | None,
+) -> httpx.Client:
+    headers: dict[str, str] = {"accept-language": language}
+    if token:
+        if not (token.isascii() and token.isprintable()):
+            reason = "only printable ASCII characters can be sent"
+            raise Misconfigured("setting_invalid", name="TUNESMITH_TOKEN", reason=reason)
+        headers["authorization"] = f"Bearer {token}"
+    try:
+        return httpx.Client(
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            # A proxy of the environment cannot reach this machine's own addresses.
+            trust_env=not is_local(url),
+        )
+    except httpx.InvalidURL:
+        raise Unreachable(url=url) from None

@@ -1,0 +1,63 @@
+"""Makes an attempt of a task and hands it to the executor."""
+
+import shlex
+import shutil
+import sys
+import time
+
+from tunesmith.executor import Executor
+from tunesmith.run_directory import RunDirectory, write_json
+from tunesmith.settings import Settings
+from tunesmith.store import AttemptRecord, Store, TaskRecord
+
+
+def launch(
+    task: TaskRecord,
+    devices: tuple[int, ...],
+    store: Store,
+    executor: Executor,
+    settings: Settings,
+) -> None:
+    """Start the next attempt of `task` on `devices`; nothing happens if the task changed meanwhile.
+
+    Raises OSError when the run directory cannot be written or nothing could be started.
+    """
+    number = task.attempt + 1
+    run = run_directory_of(settings, task.id, number)
+    spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_json(run.spec, spec.model_dump(mode="json"))
+    environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))}
+    begun = store.begin_attempt(
+        task,
+        AttemptRecord(
+            task_id=task.id,
+            number=number,
+            run_directory=str(run.path),
+            handle=None,
+            devices=devices,
+            events_offset=0,
+            last_seq=0,
+            ended_at=None,
+        ),
+        spec,
+        command=command_of(run, devices),
+        log_path=str(run.log),
+        started_at=time.time(),
+    )
+    if begun is None:  # stopped or deleted in between
+        shutil.rmtree(run.path, ignore_errors=True)
+        return
+    store.save_handle(task.id, number, executor.start(run.path, environment))
+
+
+def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirectory:
+    """Return where an attempt of a task lies, made or not."""
+    return RunDirectory(settings.tasks_dir / str(task_id) / str(number))
+
+
+def command_of(run: RunDirectory, devices: tuple[int, ...]) -> str:
+    """Return the command of an attempt as a person would type it. For reference, never run."""
+    visible = ",".join(map(str, devices))
+    command = [sys.executable, "-m", "tunesmith.trainer", str(run.path)]
+    return f"CUDA_VISIBLE_DEVICES={visible or shlex.quote('')} {shlex.join(command)}"

@@ -1,0 +1,186 @@
+"""Create, stop and delete: what a user may do to a task."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tunesmith.base_model import problem_with
+from tunesmith.dataset import check, find_splits
+from tunesmith.devices import Device
+from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
+from tunesmith.events import Phase
+from tunesmith.paths import inside_roots
+from tunesmith.settings import Settings
+from tunesmith.spec import Spec, TaskRequest
+from tunesmith.status import TERMINAL, Status
+from tunesmith.store import NewTask, Store, TaskRecord
+
+CREATION_READS_SECONDS = 2.0
+
+
+def create(
+    request: TaskRequest,
+    *,
+    store: Store,
+    settings: Settings,
+    devices: Sequence[Device],
+    user_id: int | None = None,
+) -> TaskRecord:
+    """Store a pending task for `request`.
+
+    Raises InvalidInput naming every wrong field, and Conflict when the queue is full or the
+    output path belongs to an unfinished task. Nothing is left behind then.
+    """
+    spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
+    checked = _check_data(spec)
+    if store.count_pending() >= settings.queue_limit:
+        raise Conflict("queue_full", limit=settings.queue_limit)
+    return store.insert(
+        NewTask(
+            spec=spec,
+            default_outputs=str(settings.outputs_dir),
+            base_model=request.base_model,
+            user_id=user_id,
+            checked=checked,
+        )
+    )
+
+
+def stop(task_id: int, *, store: Store) -> TaskRecord:
+    """Stop a task: a pending one at once, a running one when its trainer has saved.
+
+    Asking again changes nothing. Raises NotFound, or Conflict for a task that has ended.
+    """
+    while True:
+        task = store.task(task_id)
+        if task.status in TERMINAL:
+            raise Conflict("task_already_ended", id=task.id, status=task.status.value)
+        if task.stop_requested_at is not None:
+            return task
+        now = time.time()
+        if task.status is Status.PENDING:
+            changed = store.set_status(
+                task, Status.STOPPED, stop_requested_at=now, finished_at=now, queue_reason=None
+            )
+        else:
+            changed = store.update(task, stop_requested_at=now, phase=Phase.STOPPING.value)
+        if changed:
+            return changed
+
+
+def delete(task_id: int, *, store: Store) -> None:
+    """Take a task out of sight; the daemon stops it and removes its run directory and row.
+
+    The output stays. Raises NotFound.
+    """
+    while not store.update(store.task(task_id), delete_requested_at=time.time()):
+        pass  # the row changed in between: read it again
+
+
+def resolve(
+    request: TaskRequest,
+    *,
+    settings: Settings,
+    roots: Sequence[Path] | None,
+    devices: Sequence[Device],
+) -> Spec:
+    """Return the spec of `request`: paths absolute, base model, data set, output and GPUs there.
+
+    Paths must be inside `roots`; None allows any (a person at their own shell). Task id and
+    attempt are 0, the devices not chosen yet, an output path not given stays "". Raises
+    InvalidInput naming every wrong field.
+    """
+    problems: list[FieldProblem] = []
+
+    def path_of(value: str, field: str) -> Path | None:
+        try:
+            return inside_roots(value, field, [Path("/")] if roots is None else roots)
+        except InvalidInput as refused:
+            problems.extend(refused.problems)
+            return None
+
+    base_model = _base_model_path(request.base_model, settings)
+    model = path_of(base_model, "baseModel") if base_model else None
+    if not base_model:
+        params = {"name": request.base_model, "models_dir": str(settings.models_dir)}
+        problems.append(FieldProblem("baseModel", "field.base_model_unknown_name", params))
+    elif model and (problem := problem_with(model, "baseModel")):
+        problems.append(problem)
+
+    data = path_of(request.dataset_path, "datasetPath")
+    if data:
+        try:
+            find_splits(data)
+        except RunFailure as failure:
+            problems.append(_data_problem(failure))
+
+    output = path_of(request.output_path, "outputPath") if request.output_path else None
+    if output:
+        problems += _output_problems(output, settings)
+    problems += _device_problems(request, devices)
+    if problems:
+        raise InvalidInput(*problems)
+    return Spec(
+        task_id=0,
+        attempt=0,
+        name=request.name,
+        description=request.description,
+        base_model=str(model),
+        dataset_path=str(data),
+        output_path=str(output) if output else "",
+        training=request.training_args,
+        given=tuple(sorted(request.training_args.model_fields_set)),
+        gpu=request.gpu_config,
+        devices=(),
+        simulated=any(device.simulated for device in devices),
+    )
+
+
+def _base_model_path(value: str, settings: Settings) -> str | None:
+    """A path stays one; a name is a directory under the models directory, None if there is none."""
+    if value.startswith(("/", "~")):
+        return value
+    named = settings.models_dir / value
+    return str(named) if named.is_dir() else None
+
+
+def _check_data(spec: Spec) -> bool:
+    """Read the data for 2 s at most; return whether that was all of it."""
+    try:
+        return check(find_splits(Path(spec.dataset_path)), CREATION_READS_SECONDS).complete
+    except RunFailure as failure:
+        raise InvalidInput(_data_problem(failure)) from None
+
+
+def _data_problem(failure: RunFailure) -> FieldProblem:
+    return FieldProblem("datasetPath", f"field.{failure.code}", failure.params)
+
+
+def _output_problems(output: Path, settings: Settings) -> Iterator[FieldProblem]:
+    def problem(code: str, **params: str) -> FieldProblem:
+        return FieldProblem("outputPath", f"field.{code}", {"path": str(output), **params})
+
+    if output.is_relative_to(settings.tasks_dir):
+        yield problem("output_in_tasks")
+        return
+    try:
+        nearest = next(path for path in (output, *output.parents) if path.exists())
+        if not nearest.is_dir():
+            yield problem("output_not_directory")
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield problem("output_not_writable", reason=f"{nearest} is not writable")
+        elif nearest == output and any(output.iterdir()):
+            yield problem("output_not_empty")
+    except OSError as error:
+        yield problem("output_not_writable", reason=error.strerror or str(error))
+
+
+def _device_problems(request: TaskRequest, devices: Sequence[Device]) -> Iterator[FieldProblem]:
+    field = "gpuConfig.cuda_visible_devices"
+    wanted = request.gpu_config.devices
+    if wanted and not devices:
+        yield FieldProblem(field, "field.no_gpu")
+    elif missing := sorted(set(wanted) - {device.index for device in devices}):
+        params = {"missing": missing, "count": len(devices)}
+        yield FieldProblem(field, "field.devices_unknown", params)
