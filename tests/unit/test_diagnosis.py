@@ -1,26 +1,10 @@
 import pytest
 
+from tests.specs import make_spec
 from tunesmith.diagnosis import suggested_change, telling_lines, verdict
 from tunesmith.events import Failed, Finished, Phase, PhaseChanged
 from tunesmith.messages import catalogue
-from tunesmith.spec import GpuConfig, Spec, TrainingArguments
 from tunesmith.status import Status
-
-
-def spec(**arguments):
-    return Spec(
-        task_id=1,
-        attempt=1,
-        name="n",
-        description=None,
-        base_model="/m",
-        dataset_path="/d",
-        output_path="/o",
-        training=TrainingArguments(**arguments),
-        given=(),
-        gpu=GpuConfig(),
-        devices=(),
-    )
 
 
 def finished(outcome):
@@ -38,7 +22,7 @@ CLEAN = {"exit_code": 0, "signal": None, "ended_at": 5.0}
 
 
 def judge(exit=CLEAN, events=(), log=(), stop=False, of=None):
-    return verdict(of or spec(), exit, events, log, stop)
+    return verdict(of or make_spec(), exit, events, log, stop)
 
 
 def test_finished_is_completed():
@@ -99,15 +83,15 @@ def test_no_exit_file_means_the_supervisor_was_lost():
 
 def test_the_suggestion_against_memory_keeps_the_effective_batch():
     change = suggested_change(
-        "out_of_memory", spec(per_device_train_batch_size=8, gradient_accumulation_steps=2)
+        "out_of_memory", make_spec(per_device_train_batch_size=8, gradient_accumulation_steps=2)
     )
     assert change == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
 
 
 def test_with_a_batch_of_one_checkpointing_then_length_are_suggested():
-    one = spec(per_device_train_batch_size=1)
+    one = make_spec(per_device_train_batch_size=1)
     assert suggested_change("out_of_memory", one) == {"gradient_checkpointing": True}
-    both = spec(per_device_train_batch_size=1, gradient_checkpointing=True)
+    both = make_spec(per_device_train_batch_size=1, gradient_checkpointing=True)
     assert suggested_change("out_of_memory", both) == {"max_seq_length": 256}
 
 

@@ -1,9 +1,11 @@
 import pytest
 
+from tests.specs import make_spec
 from tunesmith.errors import InvalidInput
 from tunesmith.messages import catalogue
 from tunesmith.spec import (
     GpuConfig,
+    Spec,
     TrainingArguments,
     parse_devices,
     read_request,
@@ -132,9 +134,6 @@ def test_the_schema_describes_every_argument():
     assert rows["lr_scheduler_type"]["choices"] == ["cosine", "linear", "constant"]
 
 
-def test_a_spec_survives_its_file(tmp_path):
-    from tests.unit.test_diagnosis import spec
-    from tunesmith.spec import Spec
-
-    one = spec(lora_target_modules=("q_proj",), eval_steps=3)
+def test_a_spec_survives_its_file():
+    one = make_spec(lora_target_modules=("q_proj",), eval_steps=3)
     assert Spec.model_validate_json(one.model_dump_json()) == one

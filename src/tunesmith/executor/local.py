@@ -16,7 +16,8 @@ from tunesmith.executor.process import Process, marked
 from tunesmith.executor.supervisor import trainer_command
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 
-START_TIMEOUT = 10.0  # seconds for the supervisor to say whom it started
+START_TIMEOUT = 30.0  # seconds for the supervisor to say whom it started
+KILL_TIMEOUT = 5.0  # seconds for SIGKILL to work on what a failed start left
 READ_AT_MOST = 16 << 20  # bytes a call of `read`
 # In the environment of everything an attempt starts: finds what outlived its parents.
 MARK = "TUNESMITH_RUN_DIRECTORY"
@@ -53,7 +54,6 @@ class LocalExecutor:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=path,
                 env=own | environment | {MARK: str(path)},
                 start_new_session=True,
             )
@@ -72,13 +72,10 @@ class LocalExecutor:
         supervisor, trainer = _who_runs(run)
         if supervisor and trainer and (supervisor.alive() or trainer.alive()):
             return True
-        if run.exit.exists() or not run.path.exists():
+        if run.exit.exists():
             return False
-        left = marked(MARK, handle)
-        if trainer:
-            for process in left:
-                process.send(signal.SIGKILL)
-        return bool(left)
+        # Without supervisor.json the supervisor is just starting, and is the one that is left.
+        return _kill_marked(handle) if trainer else bool(marked(MARK, handle))
 
     def stop(self, handle: str, grace: float) -> None:
         run = RunDirectory(Path(handle))
@@ -86,6 +83,10 @@ class LocalExecutor:
             return
         with suppress(FileNotFoundError):
             write_json(run.stop, {"grace_seconds": grace})
+        if not run.path.exists():
+            # Removed by hand, and with it the place where anything could be saved.
+            _kill_marked(handle)
+            return
         # A supervisor that has not said its pid yet looks for stop.json once it has.
         supervisor, trainer = _who_runs(run)
         if supervisor and trainer and not supervisor.send(signal.SIGTERM):
@@ -116,6 +117,14 @@ class LocalExecutor:
         timer.start()
 
 
+def _kill_marked(handle: str) -> bool:
+    """Kill every process of the attempt; return whether there was one."""
+    left = marked(MARK, handle)
+    for process in left:
+        process.send(signal.SIGKILL)
+    return bool(left)
+
+
 def _wait_for_introduction(supervisor: "subprocess.Popen[bytes]", run: RunDirectory) -> None:
     """Return when supervisor.json is there; else leave nothing running and raise OSError."""
     assert supervisor.stdout is not None
@@ -128,9 +137,9 @@ def _wait_for_introduction(supervisor: "subprocess.Popen[bytes]", run: RunDirect
     if not in_time:
         supervisor.kill()
     supervisor.wait()
-    while left := marked(MARK, str(run.path)):
-        for process in left:
-            process.send(signal.SIGKILL)
+    give_up = time.monotonic() + KILL_TIMEOUT
+    while _kill_marked(str(run.path)) and time.monotonic() < give_up:
+        time.sleep(0.01)
     raise OSError(_why_not_started(run, in_time=bool(in_time)))
 
 

@@ -83,8 +83,8 @@ def read_stat(pid: int) -> Stat | None:
     """Return the state of `pid`, or None if there is no such process."""
     try:
         text = (PROC / str(pid) / "stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # PermissionError: another user's, where /proc is mounted with hidepid
     # The second field is the program's name in parentheses and may hold anything, `) Z 1` too.
     fields = text.rpartition(b")")[2].split()
     return Stat(pid, fields[0].decode(), parent=int(fields[1]), start_time=int(fields[19]))
