@@ -14,7 +14,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,16 +39,18 @@ SILENCE = 60.0  # seconds without a heartbeat after which a stream is dead
 PATIENCE = 60.0  # seconds that a stream waits for a server that restarts
 RETRY_DELAYS = (0.2, 5.0)  # seconds, first and longest
 PAGE_SIZE = 100
+BYTES_A_LINE = 256  # more than most lines of a log have
+LOG_END = (64 << 10, 8 << 20)  # bytes that `log_end` reads, least and most
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """What `stream` yields: `status`, or a type of `events`, with its data."""
+    """`progress` (how the task stands), `status`, or a type of `events`; data as on the wire."""
 
-    id: int | None
-    """Where to go on (`last_event_id`); None for a snapshot that is not kept."""
+    id: int
+    """Where to go on: `last_event_id` of `stream`."""
     event: str
     data: dict[str, Any]
 
@@ -228,32 +230,38 @@ class Client:
             Metrics, "GET", "/finetuning/getTaskMetrics", id=task_id, maxPoints=max_points
         )
 
-    def stream(self, task_id: int, last_event_id: int | None = None) -> Iterator[StreamEvent]:
-        """Yield what happens to a task after `last_event_id` (None: from its start) to its end.
+    def stream(self, task_id: int, last_event_id: int = 0) -> Iterator[StreamEvent]:
+        """Yield what happens to a task after `last_event_id`, until it has ended.
 
         A dropped connection is made again and goes on without gap or repeat; Unreachable is
         raised when no server answers for the client's `patience` seconds.
         """
-        last = str(last_event_id) if last_event_id is not None else ""
-
-        def ended(last: str) -> bool:
-            task = self.task(task_id)
-            return task.status in TERMINAL and task.last_event_id <= int(last or 0)
-
-        for event in self._events("/finetuning/streamTask", {"id": task_id}, last, ended):
-            data = json.loads(event.data)
-            number = int(event.id) if event.id.isdigit() else None
-            yield StreamEvent(number, event.event, data)
+        last = str(last_event_id)
+        for event in self._events("/finetuning/streamTask", {"id": task_id}, last):
+            yield StreamEvent(int(event.id or last), event.event, json.loads(event.data))
 
     def stream_log(self, task_id: int, offset: int = 0) -> Iterator[str]:
         """Yield the log's text from byte `offset` on, as it is written, until the task ends."""
-
-        def ended(last: str) -> bool:
-            return self.task(task_id).status in TERMINAL
-
-        params = {"id": task_id, "offset": offset}
-        for event in self._events("/finetuning/streamTaskLog", params, "", ended):
+        for event in self._events("/finetuning/streamTaskLog", {"id": task_id}, str(offset)):
             yield json.loads(event.data)["text"]
+
+    def log_end(self, task_id: int, lines: int = 1000) -> tuple[str, int]:
+        """Return the last `lines` whole lines, and the byte after them: `stream_log` goes on there.
+
+        They are fewer where lines are very long.
+        """
+        size = min(max(LOG_END[0], lines * BYTES_A_LINE), LOG_END[1])
+        headers = {"range": f"bytes=-{size}"}
+        try:
+            with self._open("/finetuning/downloadTaskLog", {"id": task_id}, headers) as response:
+                data = b"" if response.status_code == 416 else response.read()
+        except httpx.TransportError:
+            raise Unreachable(url=self.url) from None
+        start = int(response.headers.get("content-range", "bytes 0-").split()[1].split("-")[0])
+        whole = data[: data.rfind(b"\n") + 1]
+        cut = whole.find(b"\n") + 1 if start else 0  # the range begins within a line
+        kept = whole[cut:].decode("utf-8", "replace").splitlines(keepends=True)[-lines:]
+        return "".join(kept), start + len(whole)
 
     # The server
 
@@ -310,35 +318,36 @@ class Client:
         with self._http.stream(
             "GET", path, params=params, headers=headers, timeout=timeout
         ) as response:
-            if response.status_code >= 400:
+            # An empty log has no range.
+            if response.status_code >= 400 and response.status_code != 416:
                 response.read()
                 data_of(response)
             yield response
 
-    def _events(
-        self, path: str, params: dict[str, Any], last: str, ended: Callable[[str], bool]
-    ) -> Iterator[ServerSentEvent]:
-        """Yield the events after `last`, connecting again until `ended(last)` says so."""
+    def _events(self, path: str, params: dict[str, Any], last: str) -> Iterator[ServerSentEvent]:
+        """Yield the events after the id `last` until the server says that there are no more."""
         first, longest = RETRY_DELAYS
         delay = first
         alive = time.monotonic()
         while True:
-            headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})
+            came = False
+            headers = {"accept": "text/event-stream", "last-event-id": last}
             try:
                 with self._open(path, params, headers) as response:
+                    if response.status_code == 204:
+                        return
                     for event in parse(response.iter_bytes()):
-                        alive, last = time.monotonic(), event.id or last
-                        delay = first if event.retry is None else event.retry / 1000
+                        alive, came, last = time.monotonic(), True, event.id or last
+                        delay = first
                         yield event
                 alive = time.monotonic()
-                if ended(last):
-                    return
             except (httpx.TransportError, Unreachable):
                 if time.monotonic() - alive > self._patience:
                     raise Unreachable(url=self.url) from None
                 self._look_again()
-            time.sleep(delay)
-            delay = min(2 * delay, longest)
+            if not came:  # else it may be the end, which the server says when asked
+                time.sleep(delay)
+                delay = min(2 * delay, longest)
 
     def _look_again(self) -> None:
         """A restarted server may listen on another port."""

@@ -2,10 +2,10 @@
 
 import shlex
 import shutil
-import sys
 import time
 
 from tunesmith.executor import Executor
+from tunesmith.executor.supervisor import trainer_command
 from tunesmith.run_directory import RunDirectory, write_json
 from tunesmith.settings import Settings
 from tunesmith.store import AttemptRecord, Store, TaskRecord
@@ -27,7 +27,10 @@ def launch(
     spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.spec, spec.model_dump(mode="json"))
-    environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))}
+    environment = {
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices)),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the driver's order, which `devices` counts in
+    }
     begun = store.begin_attempt(
         task,
         AttemptRecord(
@@ -59,5 +62,6 @@ def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirect
 def command_of(run: RunDirectory, devices: tuple[int, ...]) -> str:
     """Return the command of an attempt as a person would type it. For reference, never run."""
     visible = ",".join(map(str, devices))
-    command = [sys.executable, "-m", "tunesmith.trainer", str(run.path)]
-    return f"CUDA_VISIBLE_DEVICES={visible or shlex.quote('')} {shlex.join(command)}"
+    return (
+        f"CUDA_VISIBLE_DEVICES={visible or shlex.quote('')} {shlex.join(trainer_command(run.path))}"
+    )

@@ -6,9 +6,8 @@ imports it and must stay small.
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SPEC = "spec.json"
 SUPERVISOR = "supervisor.json"
@@ -16,10 +15,11 @@ LOG = "train.log"
 EVENTS = "events.jsonl"
 STOP = "stop.json"
 EXIT = "exit.json"
+SUPERVISOR_LOG = "supervisor.log"
 
 
-@dataclass(frozen=True)
-class RunDirectory:
+# A named tuple: importing dataclasses takes the supervisor a fifth of its start.
+class RunDirectory(NamedTuple):
     """`<data>/tasks/<task id>/<attempt>/`."""
 
     path: Path
@@ -48,6 +48,11 @@ class RunDirectory:
     def stop(self) -> Path:
         """The grace period in seconds, written before the supervisor is asked to stop."""
         return self.path / STOP
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself had to say: nearly always nothing."""
+        return self.path / SUPERVISOR_LOG
 
     @property
     def exit(self) -> Path:

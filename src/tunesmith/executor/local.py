@@ -14,19 +14,25 @@ from pathlib import Path
 
 from tunesmith.executor.process import Process, marked
 from tunesmith.executor.supervisor import trainer_command
-from tunesmith.run_directory import RunDirectory, read_json, write_json
+from tunesmith.run_directory import (
+    EVENTS,
+    EXIT,
+    LOG,
+    SPEC,
+    STOP,
+    SUPERVISOR,
+    SUPERVISOR_LOG,
+    RunDirectory,
+    read_json,
+    write_json,
+)
 
 START_TIMEOUT = 30.0  # seconds for the supervisor to say whom it started
 KILL_TIMEOUT = 5.0  # seconds for SIGKILL to work on what a failed start left
 READ_AT_MOST = 16 << 20  # bytes a call of `read`
 # In the environment of everything an attempt starts: finds what outlived its parents.
 MARK = "TUNESMITH_RUN_DIRECTORY"
-SUPERVISOR_LOG = "supervisor.log"
-
-_run = RunDirectory(Path())
-READABLE = frozenset(
-    path.name for path in (_run.spec, _run.supervisor, _run.log, _run.events, _run.stop, _run.exit)
-) | {SUPERVISOR_LOG}
+READABLE = frozenset({SPEC, SUPERVISOR, LOG, EVENTS, STOP, EXIT, SUPERVISOR_LOG})
 
 
 class LocalExecutor:
@@ -47,10 +53,9 @@ class LocalExecutor:
         if RunDirectory(path).supervisor.exists():
             raise FileExistsError(f"{path} was started before")
         own = {name: v for name, v in os.environ.items() if not name.startswith("TUNESMITH_")}
-        with (path / SUPERVISOR_LOG).open("ab") as log:
+        with RunDirectory(path).supervisor_log.open("ab") as log:
             supervisor = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tunesmith.executor.supervisor"]
-                + [str(path), "--", *self._command(path)],
+                _supervisor_command(path, self._command(path)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -81,8 +86,10 @@ class LocalExecutor:
         run = RunDirectory(Path(handle))
         if run.exit.exists():
             return
-        with suppress(FileNotFoundError):
-            write_json(run.stop, {"grace_seconds": grace})
+        # A full disk must not keep a training from being stopped; it has the default grace then.
+        with suppress(OSError, ValueError), self._lock:
+            asked_before = (read_json(run.stop) or {}).get("grace_seconds", grace)
+            write_json(run.stop, {"grace_seconds": min(grace, asked_before)})
         if not run.path.exists():
             # Removed by hand, and with it the place where anything could be saved.
             _kill_marked(handle)
@@ -94,10 +101,12 @@ class LocalExecutor:
 
     def read(self, handle: str, file: str, offset: int, size: int) -> bytes:
         """Return at most min(size, READ_AT_MOST) bytes. ValueError: no file of a run directory."""
-        if file not in READABLE or offset < 0 or size < 0:
+        if file not in READABLE or size < 0:
             raise ValueError(f"not to be read: {size} bytes of {file!r} from {offset}")
         try:
             with (Path(handle) / file).open("rb", buffering=0) as opened:
+                if offset < 0:
+                    offset = max(0, os.fstat(opened.fileno()).st_size + offset)
                 return os.pread(opened.fileno(), min(size, READ_AT_MOST), offset)
         except (FileNotFoundError, NotADirectoryError):
             return b""
@@ -115,6 +124,11 @@ class LocalExecutor:
         timer = threading.Timer(grace, trainer.send_group, (signal.SIGKILL,))
         timer.daemon = True
         timer.start()
+
+
+def _supervisor_command(run_directory: Path, command: list[str]) -> list[str]:
+    module = ["-P", "-m", "tunesmith.executor.supervisor"]
+    return [sys.executable, *module, str(run_directory), "--", *command]
 
 
 def _kill_marked(handle: str) -> bool:
@@ -149,7 +163,7 @@ def _why_not_started(run: RunDirectory, *, in_time: bool) -> str:
         return str(outcome.get("error"))
     if not in_time:
         return f"the supervisor did not start the trainer within {START_TIMEOUT:.0f} s"
-    lines = (run.path / SUPERVISOR_LOG).read_text(errors="replace").split("\n")
+    lines = run.supervisor_log.read_text(errors="replace").split("\n")
     return next((line for line in reversed(lines) if line), "the supervisor ended without a word")
 
 

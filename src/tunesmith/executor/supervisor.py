@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.executor import process
 from tunesmith.run_directory import RunDirectory, read_json, write_json
@@ -34,8 +33,7 @@ _WATCHED = (signal.SIGTERM, signal.SIGCHLD)
 _BLOCKED = (*_WATCHED, signal.SIGINT, signal.SIGHUP)
 
 
-@dataclass(frozen=True)
-class _Ending:
+class _Ending(NamedTuple):
     stop_requested: bool
     killed_after_grace: bool
 
@@ -132,7 +130,7 @@ def _start(run: RunDirectory, command: list[str]) -> "subprocess.Popen[bytes]":
             stderr=log,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
-            preexec_fn=become_trainer,  # noqa: PLW1509  (there is one thread only)
+            preexec_fn=become_trainer,  # safe: there is one thread only
         )
     try:
         write_json(run.supervisor, _who_runs(trainer.pid))
