@@ -262,7 +262,7 @@ class Daemon:
 
     def _clear_deleted(self) -> None:
         """Remove deleted tasks that do not run (any more): run directory and log, then the row."""
-        for task in self._store.deleted():
+        for task in self._store.to_delete():
             if task.status is Status.RUNNING:
                 continue
             directory = run_directory_of(self._settings, task.id, 1).path.parent

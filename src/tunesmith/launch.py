@@ -61,7 +61,5 @@ def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirect
 
 def command_of(run: RunDirectory, devices: tuple[int, ...]) -> str:
     """Return the command of an attempt as a person would type it. For reference, never run."""
-    visible = ",".join(map(str, devices))
-    return (
-        f"CUDA_VISIBLE_DEVICES={visible or shlex.quote('')} {shlex.join(trainer_command(run.path))}"
-    )
+    visible = ",".join(map(str, devices)) or "''"
+    return f"CUDA_VISIBLE_DEVICES={visible} {shlex.join(trainer_command(run.path))}"

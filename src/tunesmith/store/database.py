@@ -83,6 +83,7 @@ def _make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
     engine = create_engine(
         url,
         json_serializer=dumps,
+        hide_parameters=True,  # an error's text ends up in logs, which users' texts should not
         connect_args={"timeout": BUSY_SECONDS} if sqlite else {},
         poolclass=None if foreign_keys else NullPool,
     )

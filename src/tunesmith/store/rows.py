@@ -35,7 +35,7 @@ def select_events() -> Select[Any]:
 
 
 def task_record(row: Row[Any]) -> TaskRecord:
-    values = dict(row._mapping)
+    values = row._asdict()
     for name in ("created_at", "updated_at"):
         values[name] = datetime.fromtimestamp(values[name], UTC)
     values["status"] = Status(values["status"])
@@ -45,13 +45,27 @@ def task_record(row: Row[Any]) -> TaskRecord:
 
 
 def attempt_record(row: Row[Any]) -> AttemptRecord:
-    values = dict(row._mapping)
+    values = row._asdict()
     values["devices"] = tuple(values["devices"])
     return AttemptRecord(**values)
 
 
 def stored_event(row: Row[Any]) -> StoredEvent:
-    return StoredEvent(**row._mapping)
+    return StoredEvent(**row._asdict())
+
+
+# The live columns before the trainer has said anything.
+UNREPORTED: Mapping[str, Any] = {
+    "pid": None,
+    "phase": None,
+    "step": 0,
+    "total_steps": None,
+    "epoch": 0.0,
+    "tokens_per_second": None,
+    "eta_seconds": None,
+    "reported_at": None,
+    "metrics": {},
+}
 
 
 def new_task_row(new: NewTask, at: float) -> dict[str, Any]:
@@ -75,21 +89,8 @@ def new_task_row(new: NewTask, at: float) -> dict[str, Any]:
         "search_name": spec.name.casefold(),
         "search_base_model": new.base_model.casefold(),
         "search_text": f"{spec.name}\n{spec.description or ''}".casefold(),
-    } | UNREPORTED
-
-
-# The live columns before the trainer has said anything.
-UNREPORTED: Mapping[str, Any] = {
-    "pid": None,
-    "phase": None,
-    "step": 0,
-    "total_steps": None,
-    "epoch": 0.0,
-    "tokens_per_second": None,
-    "eta_seconds": None,
-    "reported_at": None,
-    "metrics": {},
-}
+        **UNREPORTED,
+    }
 
 
 def event_row(task_id: int, number: int, event: Event) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import Conflict, NotFound
 from tunesmith.events import Event, Phase, Progress
@@ -66,13 +67,10 @@ class Store:
         now = time.time()
         with self._write() as connection:
             made = connection.execute(insert(tasks).values(new_task_row(new, now)))
+            assert made.inserted_primary_key is not None
             task_id: int = made.inserted_primary_key[0]
             path = new.spec.output_path or f"{new.default_outputs}/{task_id}"
-            owner = connection.scalar(select(tasks.c.id).where(tasks.c.active_output == path))
-            if owner is not None:
-                raise Conflict("output_claimed", path=path, task_id=owner)
-            claim = {"output_path": path, "active_output": path}
-            connection.execute(update(tasks).where(tasks.c.id == task_id).values(claim))
+            _claim_output(connection, task_id, path)
             spec = new.spec.model_copy(update={"task_id": task_id, "output_path": path})
             connection.execute(insert(specs).values(task_id=task_id, spec=spec.model_dump_json()))
             _add_event(connection, task_id, 0, "status", {"status": Status.PENDING}, now)
@@ -98,18 +96,32 @@ class Store:
         with self._read() as connection:
             return read_page(connection, query)
 
-    def unfinished(self) -> list[TaskRecord]:
-        """Return what the daemon has to look after, oldest first.
-
-        Pending and running tasks, and those of any status whose deletion was requested.
-        """
-        # Two selects, one index each; `> 0` because IS NOT NULL uses none.
-        active = select(tasks.c.id).where(tasks.c.status.in_(set(Status) - TERMINAL))
-        to_delete = select(tasks.c.id).where(tasks.c.delete_requested_at > 0)
-        ids = active.union(to_delete).subquery()
+    def find(self, task_id: int) -> TaskRecord | None:
+        """Return a task, even if its deletion was requested; None if there is none."""
         with self._read() as connection:
-            query = select_tasks().join(ids, ids.c.id == tasks.c.id).order_by(tasks.c.id)
-            return [task_record(row) for row in connection.execute(query)]
+            query = select_tasks().where(tasks.c.id == _storable(task_id))
+            row = connection.execute(query).one_or_none()
+        return task_record(row) if row else None
+
+    def pending(self) -> list[TaskRecord]:
+        """Return the tasks that wait, oldest first."""
+        visible = tasks.c.delete_requested_at.is_(None)
+        return self._tasks(tasks.c.status == Status.PENDING, visible)
+
+    def running(self) -> list[TaskRecord]:
+        """Return the tasks that run, oldest first, also those whose deletion was requested."""
+        return self._tasks(tasks.c.status == Status.RUNNING)
+
+    def to_delete(self) -> list[TaskRecord]:
+        """Return the tasks whose deletion was requested, oldest first."""
+        # `> 0` because IS NOT NULL uses no index.
+        return self._tasks(tasks.c.delete_requested_at > 0)
+
+    def _tasks(self, *wanted: ColumnElement[bool]) -> list[TaskRecord]:
+        # Sorted here: asked for the order, SQLite walks all tasks by id instead of the index.
+        with self._read() as connection:
+            found = map(task_record, connection.execute(select_tasks().where(*wanted)))
+            return sorted(found, key=lambda task: task.id)
 
     def count_pending(self) -> int:
         """Return how many tasks wait."""
@@ -123,7 +135,7 @@ class Store:
             .group_by(tasks.c.status)
         )
         with self._read() as connection:
-            found = {status: count for status, count in connection.execute(query)}
+            found = {Status(status): count for status, count in connection.execute(query)}
         return {status: found.get(status, 0) for status in Status}
 
     def set_status(self, task: TaskRecord, new: Status, **changes: Any) -> TaskRecord | None:
@@ -283,6 +295,17 @@ class Store:
 
     def _write(self) -> AbstractContextManager[Connection]:
         return self._writing.begin()
+
+
+def _claim_output(connection: Connection, task_id: int, path: str) -> None:
+    claim = {"output_path": path, "active_output": path}
+    try:
+        # A savepoint, so that the owner can be looked up after the refusal.
+        with connection.begin_nested():
+            connection.execute(update(tasks).where(tasks.c.id == task_id).values(claim))
+    except IntegrityError:
+        owner = connection.scalar(select(tasks.c.id).where(tasks.c.active_output == path))
+        raise Conflict("output_claimed", path=path, task_id=owner) from None
 
 
 def _set_status(

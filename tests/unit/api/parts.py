@@ -1,4 +1,4 @@
-"""What the tests of the API work with: calls, a server, and tasks as the daemon would leave them."""
+"""What the tests of the API work with: calls, a server, tasks as the daemon would leave them."""
 
 import asyncio
 import threading
@@ -54,10 +54,10 @@ class Api:
 
         return asyncio.run(ask())
 
-    def get(self, name: str, **query: Any):
+    def get(self, name: str, /, **query: Any):
         return self("GET", f"/finetuning/{name}", params=query)
 
-    def data(self, name: str, **query: Any):
+    def data(self, name: str, /, **query: Any):
         response = self.get(name, **query)
         assert response.status_code == 200, response.text
         assert response.json()["code"] == 0

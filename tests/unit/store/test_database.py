@@ -147,7 +147,7 @@ def test_a_killed_process_loses_nothing(url: str) -> None:
     assert killed.communicate(timeout=60)[0] == "done\n"
     assert killed.returncode == -signal.SIGKILL
     store = Store.open(url)
-    assert [task.name for task in store.unfinished()] == ["running"]
+    assert [task.name for task in store.running()] == ["running"]
     assert store.counts()[Status.FAILED] == 1
     assert len(store.events_after(2, 0)) == 3
     assert store.attempt(2, 1).devices == (1, 0)

@@ -144,11 +144,14 @@ def test_common_lists_are_answered_from_an_index_alone(
     assert "SCAN tasks" not in count + page
 
 
-def test_unfinished_tasks_are_found_without_reading_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("question", [Store.pending, Store.running, Store.to_delete])
+def test_what_the_daemon_asks_for_is_found_without_reading_all(
+    tmp_path: Path, question: Callable[[Store], object]
+) -> None:
     engine = open_database(f"sqlite:///{tmp_path / 'tunesmith.db'}")
     store = Store(engine)
     store.insert(new_task())
-    (plan,) = plans_of(engine, store.unfinished)
+    (plan,) = plans_of(engine, lambda: question(store))
     store.close()
     assert "SCAN tasks" not in plan
     assert "SCAN specs" not in plan

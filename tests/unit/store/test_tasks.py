@@ -94,17 +94,22 @@ def test_a_task_to_be_deleted_is_out_of_sight_but_still_there(store: Store) -> N
     assert store.exists(doomed.id)
     assert store.page(TaskQuery()) == ([kept], 1)
     assert store.counts()[Status.PENDING] == store.count_pending() == 1
-    assert [task.id for task in store.unfinished()] == [kept.id, doomed.id]
+    assert [task.id for task in store.pending()] == [kept.id]
+    assert [task.id for task in store.to_delete()] == [doomed.id]
+    assert store.find(doomed.id) is not None
 
 
-def test_unfinished_are_pending_running_and_doomed_tasks_oldest_first(store: Store) -> None:
+def test_waiting_running_and_doomed_tasks_are_told_apart(store: Store) -> None:
     ended = running(store)
     store.set_status(ended, Status.COMPLETED)
     doomed = store.set_status(running(store), Status.FAILED)
     assert doomed is not None
     store.update(doomed, delete_requested_at=1.0)
     waiting, active = store.insert(new_task()), running(store)
-    assert [task.id for task in store.unfinished()] == [doomed.id, waiting.id, active.id]
+    assert [task.id for task in store.pending()] == [waiting.id]
+    assert [task.id for task in store.running()] == [active.id]
+    assert [task.id for task in store.to_delete()] == [doomed.id]
+    assert store.find(active.id + 1) is None
 
 
 def test_a_removed_task_leaves_nothing_and_its_id_is_not_given_again(store: Store) -> None:
@@ -192,7 +197,7 @@ def test_threads_may_read_and_write_at_the_same_time(store: Store) -> None:
 
     at_once(*[work] * 8)
     assert store.counts() == dict.fromkeys(Status, 0) | {Status.STOPPED: 120}
-    assert store.unfinished() == []
+    assert store.pending() == store.running() == []
 
 
 def test_update_sets_no_status(store: Store) -> None:

@@ -1,0 +1,79 @@
+"""Schema, devices, health and documentation."""
+
+import json
+import re
+
+from tests.unit.api.parts import started, stored
+from tunesmith import __version__, wire
+from tunesmith.spec import TrainingArguments
+
+
+def test_the_schema_describes_every_argument_with_hints_in_both_languages(api):
+    arguments = [wire.Argument.model_validate(each) for each in api.data("getTrainingSchema")]
+    assert [argument.name for argument in arguments] == list(TrainingArguments.model_fields)
+    by_name = {argument.name: argument for argument in arguments}
+    rate = by_name["learning_rate"]
+    assert (rate.default, rate.minimum, rate.minimum_exclusive) == (2e-4, 0, True)
+    assert rate.recommended == [5e-5, 2e-4]
+    assert by_name["per_device_train_batch_size"].aliases == ["batch_size"]
+    for argument in arguments:
+        assert not argument.hint_en.startswith("args.")
+        assert not argument.hint_zh.startswith("args.")
+
+
+def test_the_device_list_names_the_task_that_holds_a_device(api, state):
+    assert api.data("getDeviceList")[0]["taskId"] is None
+    task = started(state, stored(state), devices=(0,))
+    device = wire.Device.model_validate(api.data("getDeviceList")[0])
+    assert (device.index, device.task_id, device.simulated) == (0, task.id, True)
+    assert device.memory_total_bytes == 2**30
+
+
+def test_health_counts_what_runs_and_waits(api, state):
+    started(state, stored(state))
+    stored(state)
+    response = api("GET", "/health", token=None)
+    assert response.json()["data"] == {
+        "status": "ok",
+        "version": __version__,
+        "running": 1,
+        "pending": 1,
+    }
+
+
+def test_a_store_that_cannot_be_read_is_not_healthy(api, state):
+    state.settings.data_dir.joinpath("tunesmith.db").write_bytes(b"no database" * 1000)
+    state.store.close()
+    assert api("GET", "/health", token=None).status_code == 500
+
+
+def test_the_documentation_shows_every_endpoint_with_its_fields(api):
+    document = api("GET", "/openapi.json", token=None).json()
+    operations = {
+        operation["operationId"]: operation
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
+    assert set(operations) == {
+        "createTask", "deleteTask", "stopTask", "getTask", "getTaskList", "getTaskLog",
+        "getTaskMetrics", "streamTask", "streamTaskLog", "downloadTaskLog", "getDeviceList",
+        "getTrainingSchema", "health",
+    }  # fmt: skip
+    schemas = document["components"]["schemas"]
+    assert {"ID", "CreatedAt", "userID", "trainingArgs"} <= set(schemas["Task"]["properties"])
+    assert {"baseModel", "datasetPath"} <= set(schemas["TaskRequest"]["properties"])
+    assert "lora_r" in schemas["TrainingArguments"]["properties"]
+    for name, operation in operations.items():
+        assert bool(operation.get("security")) == (name != "health")
+        assert "HTTPValidationError" not in json.dumps(operation)
+
+
+def test_the_documentation_page_needs_no_other_host(api):
+    page = api("GET", "/docs", token=None)
+    assert page.status_code == 200
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert addresses
+    for address in addresses:
+        assert address.startswith("/")
+        assert api("GET", address, token=None).status_code == 200
+    assert "//" not in re.sub(r"(?m)^\s*//.*$|<!--.*?-->", "", page.text).replace("://", "")
