@@ -24,7 +24,9 @@ CLIENT_VARIABLES = frozenset({"TUNESMITH_URL"})
 class Settings(BaseModel):
     """What an operator decides. Each field is also `TUNESMITH_<NAME>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
     data_dir: Path = Path("~/.tunesmith")
     """Where tasks, outputs, the store and the token live."""

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.processes
 
 FAST = {"max_steps": 6, "logging_steps": 1, "per_device_train_batch_size": 2, "max_seq_length": 64}
 # Long enough that nothing ends by itself while a test looks at it.
-LONG = FAST | {"max_steps": 1_000_000, "save_steps": 1_000_000, "eval_steps": 1_000_000}
+LONG = FAST | {
+    "max_steps": -1,
+    "num_train_epochs": 10_000,
+    "save_steps": 10**6,
+    "eval_steps": 10**6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +260,7 @@ def test_a_server_that_was_killed_takes_the_run_up_again(tmp_path, base_model, d
     server = Server(tmp_path, **roots).start()
     try:
         with server.client() as client:
-            task = submit(client, base_model, data, max_steps=400, save_steps=1000)
+            task = submit(client, base_model, data, **LONG | {"max_steps": 400})
             before = reaches_step(client, task.id, 3)
         server.kill()
         assert psutil.pid_exists(before.pid)
@@ -278,7 +283,7 @@ def test_a_run_that_ended_while_no_server_was_there_is_found_ended(
     server = Server(tmp_path, TUNESMITH_ALLOWED_ROOTS=str(root)).start()
     try:
         with server.client() as client:
-            task = submit(client, base_model, data, max_steps=50)
+            task = submit(client, base_model, data, **LONG | {"max_steps": 50})
             before = reaches_step(client, task.id)
             waiting = submit(client, base_model, data)
         server.kill()

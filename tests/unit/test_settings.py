@@ -98,3 +98,8 @@ def test_a_token_of_the_settings_is_not_written_down(monkeypatch):
 def test_every_setting_is_documented():
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [n for n in Settings.model_fields if f"`{PREFIX}{n.upper()}`" not in text] == []
+
+
+def test_the_data_directory_is_below_the_home_by_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("TUNESMITH_DATA_DIR")
+    assert load_settings().data_dir == tmp_path / "home" / ".tunesmith"

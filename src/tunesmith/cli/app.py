@@ -1,5 +1,7 @@
 """Puts the commands together; errors become a sentence and an exit code here, once."""
 
+import io
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +19,13 @@ from tunesmith.cli.stop import stop
 from tunesmith.cli.submit import submit
 from tunesmith.cli.train import train
 
+HELP = """Fine-tune open language models on your own machines, and see all the way what happens.
+
+\b
+    tunesmith serve                                  in one shell
+    tunesmith submit --base-model DIR --dataset DIR --follow    in another
+    tunesmith train --base-model DIR --dataset DIR   without a server
+"""
 EPILOG = """
 Which server: the one that runs on this machine's data directory (TUNESMITH_DATA_DIR, by default
 ~/.tunesmith), or the one that TUNESMITH_URL and TUNESMITH_TOKEN name.
@@ -48,7 +57,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Fine-tune open language models on your own machines, and see all the way what happens.",
+    help=HELP,
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,  # Rich's help costs a tenth of a second and breaks pipes
@@ -85,4 +94,8 @@ app.command()(devices)
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal cannot show must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="tunesmith")

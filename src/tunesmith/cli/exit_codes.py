@@ -8,6 +8,7 @@ from tunesmith.errors import (
     NotFound,
     NotSignedIn,
     Refused,
+    RunFailure,
     TunesmithError,
     Unreachable,
 )
@@ -36,6 +37,7 @@ OF_ERROR: dict[type[TunesmithError], ExitCode] = {
     Conflict: ExitCode.CONFLICT,
     NotSignedIn: ExitCode.NOT_SIGNED_IN,
     Refused: ExitCode.REFUSED,
+    RunFailure: ExitCode.FAILED,
     Misconfigured: ExitCode.MISCONFIGURED,
     Unreachable: ExitCode.NO_SERVER,
     TunesmithError: ExitCode.SERVER_ERROR,

@@ -3,8 +3,7 @@
 from tunesmith.cli.exit_codes import of_error
 from tunesmith.cli.terminal import notice
 from tunesmith.errors import InvalidInput, TunesmithError
-from tunesmith.language import user_language
-from tunesmith.messages import hint, sentence
+from tunesmith.messages import hint, sentence, user_language
 
 
 def tell(error: Exception) -> int | None:

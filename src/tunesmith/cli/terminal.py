@@ -1,13 +1,13 @@
 """What reaches the screen, and how: colour and tables for a person, plain text for a pipe."""
 
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.language import user_language
-from tunesmith.messages import sentence
+from tunesmith.messages import sentence, user_language
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,18 +45,19 @@ def plain(value: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Print models or plain values as JSON, under their names on the wire."""
-    from pydantic_core import to_json
-
-    written = to_json(value, by_alias=True, indent=2, inf_nan_mode="null")
-    print(written.decode())  # noqa: T201
+    print(json.dumps(_json_values(value), ensure_ascii=False, indent=2))  # noqa: T201
 
 
 def print_table(
-    heads: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[int] = ()
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[int] = (),
+    folded: Sequence[int] = (),
 ) -> None:
     """Print a table; in a pipe one line a row, the cells between tabs, nothing cut.
 
-    `right` are the columns of numbers.
+    `right` are the columns of numbers, `folded` those that may take several lines.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     if not is_terminal():
@@ -68,8 +69,12 @@ def print_table(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, head in enumerate(heads):
-        justify = "right" if index in tuple(right) else "left"
-        table.add_column(head, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(
+            head,
+            justify="right" if index in right else "left",
+            overflow="fold",
+            no_wrap=index not in folded,
+        )
     for row in cells:
         table.add_row(*row)
     console().print(table)
@@ -90,3 +95,9 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     for name, value in shown:
         grid.add_row(name, value)
     console().print(grid)
+
+
+def _json_values(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json_values(each) for each in value]
+    return value.model_dump(mode="json", by_alias=True) if hasattr(value, "model_dump") else value

@@ -4,6 +4,7 @@ A key is an error's code (`out_of_memory`), or `hint.<code>` for what to do abou
 `args.<name>.hint` for a training argument. A text holds `{placeholders}` for parameters.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -18,6 +19,14 @@ def catalogue(language: Language) -> dict[str, str]:
     """Return all texts of a language, keyed by dotted name."""
     text = files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
     return dict(_flatten(tomllib.loads(text), ""))
+
+
+def user_language() -> Language:
+    """Return zh for a Chinese locale (LC_ALL, LC_MESSAGES or LANG, in this order), else en."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if locale := os.environ.get(name):
+            return "zh" if locale.lower().startswith("zh") else "en"
+    return "en"
 
 
 def sentence(key: str, language: Language, params: Mapping[str, Any] | None = None) -> str:

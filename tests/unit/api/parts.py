@@ -17,8 +17,8 @@ from tunesmith.api.serve import _listen, _url
 from tunesmith.api.server import HttpServer
 from tunesmith.api.state import ServerState
 from tunesmith.changes import Changes
+from tunesmith.client.server_sent_events import ServerSentEvent, parse
 from tunesmith.events import Event
-from tunesmith.server_sent_events import ServerSentEvent, parse
 from tunesmith.store import AttemptRecord, NewTask, TaskRecord
 
 TOKEN = "a-token-for-tests"

@@ -102,7 +102,7 @@ def test_half_a_character_at_the_very_end_is_shown(path):
 
 
 @pytest.mark.parametrize(
-    ("size", "offset"), [(1, 11), (4, 11), (5, 7), (8, 7), (9, 3), (11, 0), (100, 0)]
+    ("size", "offset"), [(1, 11), (4, 7), (5, 7), (8, 3), (9, 3), (11, 0), (100, 0)]
 )
 def test_the_end_begins_at_a_line(path, size, offset):
     path.write_text("aa\nbbb\nccc\n")

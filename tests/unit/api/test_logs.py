@@ -1,5 +1,4 @@
 import json
-import threading
 from pathlib import Path
 
 import httpx
@@ -155,10 +154,8 @@ def test_the_next_attempt_is_followed_from_its_beginning(state, running):
 def test_a_closing_server_and_a_deletion_end_the_following(state, running):
     with served(state) as url:
         with follow(url, running.id) as response:
-            closing = threading.Timer(0.05, state.closing.set)
-            closing.start()
+            state.closing.set()
             assert list(events_of(response)) == []
-            closing.join()
         state.closing.clear()
         with follow(url, running.id) as response:
             assert state.store.update(state.store.task(running.id), delete_requested_at=1.0)

@@ -42,8 +42,8 @@ def test_health_counts_what_runs_and_waits(api, state):
 
 
 def test_a_store_that_cannot_be_read_is_not_healthy(api, state):
-    state.settings.data_dir.joinpath("tunesmith.db").write_bytes(b"no database" * 1000)
     state.store.close()
+    state.settings.data_dir.joinpath("tunesmith.db").write_bytes(b"no database" * 1000)
     assert api("GET", "/health", token=None).status_code == 500
 
 

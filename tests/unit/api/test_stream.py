@@ -153,7 +153,7 @@ def test_errors_and_warnings_come_as_sentences(state, url):
         state,
         task,
         plan,
-        Warned(code="warning.few_samples", params={"count": 8}),
+        Warned(code="few_samples", params={"count": 8}),
         Checkpoint(step=2, path="/o/checkpoint-2"),
         Failed(code="out_of_memory", params=params),
     )

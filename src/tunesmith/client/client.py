@@ -23,12 +23,11 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.answer import data_of
-from tunesmith.discovery import is_local, kept_token, running_server
+from tunesmith.client.answer import data_of
+from tunesmith.client.discovery import is_local, kept_token, running_server
+from tunesmith.client.server_sent_events import ServerSentEvent, parse
 from tunesmith.errors import Misconfigured, TunesmithError, Unreachable
-from tunesmith.language import user_language
-from tunesmith.messages import Language
-from tunesmith.server_sent_events import ServerSentEvent, parse
+from tunesmith.messages import Language, user_language
 from tunesmith.spec import TaskRequest
 from tunesmith.status import TERMINAL, Status
 from tunesmith.wire import Argument, Device, Health, Metrics, Task, TaskPage

@@ -5,7 +5,8 @@ import httpx
 import pytest
 
 from tests.unit.answers import Routes, events, refusal, success, task_answer
-from tunesmith import Client, client
+from tunesmith import Client
+from tunesmith.client import client
 from tunesmith.errors import (
     Conflict,
     InvalidInput,

@@ -1,6 +1,6 @@
 import pytest
 
-from tunesmith.server_sent_events import ServerSentEvent, parse
+from tunesmith.client.server_sent_events import ServerSentEvent, parse
 
 
 def told(text: str) -> list[tuple[str, str, str]]:
