@@ -133,7 +133,7 @@ def login_token(settings: Settings) -> str:
         return settings.token_file.read_text().strip()
     except FileNotFoundError:
         pass
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = secrets.token_urlsafe(32)
     # O_EXCL: of two first starts one makes the token and the other reads it.
     try:

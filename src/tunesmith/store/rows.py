@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from tunesmith.events import Event
 from tunesmith.spec import Spec
@@ -16,12 +16,18 @@ from tunesmith.store.tables import attempts, events, specs, tasks
 
 _ATTEMPT = [attempts.c[field.name] for field in fields(AttemptRecord)]
 _EVENT = [events.c[field.name] for field in fields(StoredEvent)]
-_TASK = [tasks.c[field.name] for field in fields(TaskRecord) if field.name != "spec"]
+_TASK = [tasks.c[field.name] for field in fields(TaskRecord) if field.name in tasks.c]
+_LAST_EVENT = (
+    select(func.coalesce(func.max(events.c.id), 0))
+    .where(events.c.task_id == tasks.c.id)
+    .scalar_subquery()
+    .label("last_event_id")
+)
 
 
 def select_tasks() -> Select[Any]:
     """Select what `task_record` needs."""
-    return select(*_TASK, specs.c.spec).join(specs, specs.c.task_id == tasks.c.id)
+    return select(*_TASK, _LAST_EVENT, specs.c.spec).join(specs, specs.c.task_id == tasks.c.id)
 
 
 def select_attempts() -> Select[Any]:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from tests.specs import make_spec
 from tunesmith.api.app import create_app
-from tunesmith.api.serve import _listen, _url
+from tunesmith.api.serve import listen, url_of
 from tunesmith.api.server import HttpServer
 from tunesmith.api.state import ServerState
 from tunesmith.changes import Changes
@@ -68,12 +68,12 @@ class Api:
 def served(state: ServerState) -> Iterator[str]:
     """Serve `state` on a free port, for answers that stream; yield the URL."""
     settings = state.settings.model_copy(update={"port": 0})
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         server = HttpServer(create_app(state), state)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield _url(listener)
+            yield url_of(listener)
         finally:
             server.should_exit = True
             thread.join()

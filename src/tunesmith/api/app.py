@@ -1,0 +1,42 @@
+"""Puts the API together: routers, errors, sign-in, and documentation that needs no internet."""
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi_offline import FastAPIOffline
+
+from tunesmith import __version__
+from tunesmith.api import devices, health, logs, metrics, schema, stream, tasks
+from tunesmith.api.auth import GUARDED, SignIn, documented
+from tunesmith.api.body_limit import BodyLimit
+from tunesmith.api.errors import DOCUMENTED, UnknownErrors, handle_errors
+from tunesmith.api.state import ServerState
+
+DESCRIPTION = """\
+Every JSON answer is `{"code": 0, "data": ..., "msg": "..."}`; `code` is not 0 when something
+failed, and `msg` says what, in the language of `Accept-Language` (zh or en)."""
+
+
+def create_app(state: ServerState) -> FastAPI:
+    """Return the application that serves `state`."""
+    app: FastAPI = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title="Tunesmith",
+        version=__version__,
+        description=DESCRIPTION,
+        redirect_slashes=False,
+        # A body without a content type is JSON too.
+        strict_content_type=False,
+    )
+    app.state.server = state
+    handle_errors(app)
+    # The last one added sees a request first.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SignIn)
+    app.add_middleware(UnknownErrors)
+
+    guarded = APIRouter(prefix=GUARDED, dependencies=[Depends(documented)], responses=DOCUMENTED)
+    for resource in (tasks, stream, metrics, logs, schema, devices):
+        guarded.include_router(resource.router)
+    app.include_router(guarded)
+    app.include_router(health.router)
+    return app

@@ -1,0 +1,85 @@
+"""getTaskMetrics: the curves of a task, thinned on the server."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from tunesmith import wire
+from tunesmith.api.envelope import Envelope, answer
+from tunesmith.api.language import RequestLanguage
+from tunesmith.api.queries import EmptyIsNone, TaskId
+from tunesmith.api.state import State
+from tunesmith.store import StoredEvent
+
+PointCount = Annotated[int, Field(ge=10, le=1_000_000)]
+
+router = APIRouter()
+
+
+@router.get("/getTaskMetrics", operation_id="getTaskMetrics", response_model=Envelope[wire.Metrics])
+def get_task_metrics(
+    id: TaskId,
+    state: State,
+    language: RequestLanguage,
+    max_points: Annotated[
+        PointCount | None,
+        EmptyIsNone,
+        Query(alias="maxPoints", description="Not given: all points"),
+    ] = None,
+) -> Response:
+    """Return loss, learning rate, gradient norm, tokens a second and evaluations by step."""
+    state.store.task(id)
+    last_event_id = state.store.last_event_id(id)
+    stored = state.store.events_of_types(id, ("metrics", "evaluation"))
+    # What came after the id is told by a stream that goes on there.
+    known = [event for event in stored if event.id <= last_event_id]
+    training = [event for event in known if event.type == "metrics"]
+    evaluation = [event for event in known if event.type == "evaluation"]
+    metrics = wire.Metrics(
+        training=[point(event) for event in thinned(training, max_points)],
+        evaluation=[point(event) for event in thinned(evaluation, max_points)],
+        total=len(training),
+        last_event_id=last_event_id,
+    )
+    return answer(metrics, language)
+
+
+def point(event: StoredEvent) -> wire.MetricPoint:
+    """Return a `metrics` or `evaluation` event as a point of the curves."""
+    known = wire.MetricPoint.model_fields.keys() - {"attempt", "at"}
+    values = {name: value for name, value in event.data.items() if name in known}
+    return wire.MetricPoint(attempt=event.attempt, at=event.at, **values)
+
+
+def thinned(events: Sequence[StoredEvent], at_most: int | None) -> Sequence[StoredEvent]:
+    """Return `at_most` events or fewer (10 at least): first, last, and the extremes between.
+
+    The series is cut into buckets of equal length, and each gives its lowest loss, its highest
+    and its highest gradient norm. Largest-triangle-three-buckets looks smoother but may drop the
+    one spike that somebody looks for, and it follows a single curve, where ours share a point.
+    """
+    if at_most is None or len(events) <= at_most:
+        return events
+    inner = range(1, len(events) - 1)
+    buckets = (at_most - 2) // 3
+    kept = {0, len(events) - 1}
+    for number in range(buckets):
+        start, end = (len(inner) * edge // buckets for edge in (number, number + 1))
+        bucket = inner[start:end]
+        kept.add(min(bucket, key=lambda index: _loss(events[index])))
+        kept.add(max(bucket, key=lambda index: _loss(events[index])))
+        kept.add(max(bucket, key=lambda index: _number(events[index], "grad_norm")))
+    return [events[index] for index in sorted(kept)]
+
+
+def _loss(event: StoredEvent) -> float:
+    return _number(event, "loss" if event.type == "metrics" else "eval_loss")
+
+
+def _number(event: StoredEvent, name: str) -> float:
+    value = event.data.get(name)
+    # A number that was not finite is left out by the store: it is the spike itself.
+    return value if isinstance(value, int | float) else float("inf")
