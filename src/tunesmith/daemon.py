@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tunesmith.changes import Changes
 from tunesmith.data_checks import DataChecks
@@ -31,6 +31,7 @@ FOLLOW_EVERY = 0.2  # seconds between looks at the reports of running attempts
 IDLE_LOOK_EVERY = 5.0  # seconds; everything else wakes the loop itself
 DELETE_GRACE = 5.0  # seconds; a deleted task's trainer has nothing to save
 TEARDOWN_LIMIT = 60.0  # seconds from `finished` to the end of the process
+CHECKING_DATA: dict[str, Any] = {"code": "queue.checking_data", "params": {}}
 LOG_TAIL = 64 << 10  # bytes read to explain a failure
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,13 @@ class Daemon:
         running = self._store.running()
         changed = woken
         for task in running:
-            changed |= self._follow(task)
+            try:
+                changed |= self._follow(task)
+            except Exception:  # one task that cannot be followed must not stop the others
+                log.exception("task %d could not be followed", task.id)
         if woken:
             self._clear_deleted()
-        changed |= self._check_data()
+        changed |= self._check_data(look_for_more=changed)
         # The queue can only move when something has changed, or a GPU has come or gone.
         if changed or not running:
             self._start_waiting()
@@ -189,7 +193,7 @@ class Daemon:
 
     # --- tasks that wait
 
-    def _check_data(self) -> bool:
+    def _check_data(self, look_for_more: bool) -> bool:
         """Move the checks of big data sets on; return whether one has ended."""
         result = self._checks.ended()
         if result and (task := self._store.find(result.task_id)):
@@ -202,7 +206,7 @@ class Daemon:
             task = self._store.find(self._checks.task_id)
             if task is None or task.status is not Status.PENDING or task.delete_requested_at:
                 self._checks.cancel()
-        if self._checks.task_id is None:
+        if self._checks.task_id is None and (look_for_more or result):
             for task in self._store.pending():
                 if not task.checked:
                     self._checks.start(task.id, task.dataset_path)
@@ -222,15 +226,15 @@ class Daemon:
         decisions = decide(
             ready, running, [device.index for device in devices], self._settings.cpu_tasks
         )
+        reasons = {task.id: CHECKING_DATA for task in waiting.values() if not task.checked}
         for decision in decisions:
-            task = waiting[decision.task_id]
             if isinstance(decision, Start):
-                self._start(task, decision.devices)
+                self._start(waiting[decision.task_id], decision.devices)
             else:
-                self._explain(task, decision.reason)
-        for task in waiting.values():
-            if not task.checked:
-                self._explain(task, {"code": "queue.checking_data", "params": {}})
+                reasons[decision.task_id] = decision.reason
+        self._store.explain(
+            {id: reason for id, reason in reasons.items() if waiting[id].queue_reason != reason}
+        )
         self._changes.publish()
 
     def _start(self, task: TaskRecord, devices: tuple[int, ...]) -> None:
@@ -242,10 +246,6 @@ class Daemon:
             if current:
                 self._fail(current, "start_failed", {"reason": error.strerror or str(error)})
         self._awake.set()
-
-    def _explain(self, task: TaskRecord, reason: dict[str, object]) -> None:
-        if task.queue_reason != reason:
-            self._store.update(task, queue_reason=reason)
 
     def _fail(self, task: TaskRecord, code: str, params: dict[str, object]) -> None:
         error = {
@@ -272,7 +272,11 @@ class Daemon:
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
-    return cast("dict[str, Any]", json.loads(data)) if data else None
+    try:
+        value = json.loads(data)
+    except ValueError:  # not there, or not written by a supervisor
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _log_left_over(_function: object, path: str, error: object) -> None:

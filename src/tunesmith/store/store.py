@@ -9,7 +9,17 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import Conflict, NotFound
@@ -152,6 +162,23 @@ class Store:
             assert "status" not in changes, "set_status sets a status"
             changed = _change(connection, task, changes, time.time())
             return _task(connection, task.id) if changed else None
+
+    def explain(self, reasons: Mapping[int, Mapping[str, Any]]) -> None:
+        """Remember why tasks wait, by task id. A task that no longer waits is left alone.
+
+        Not a decision on the task: its version stays, and so does the time of its last update.
+        """
+        if not reasons:
+            return
+        statement = (
+            update(tasks)
+            .where(tasks.c.id == bindparam("task"), tasks.c.status == Status.PENDING)
+            .values(queue_reason=bindparam("reason"))
+        )
+        with self._write() as connection:
+            connection.execute(
+                statement, [{"task": task, "reason": reason} for task, reason in reasons.items()]
+            )
 
     def remove(self, task_id: int) -> None:
         """Forget a task with its spec, attempts and events."""

@@ -99,6 +99,16 @@ def test_a_task_to_be_deleted_is_out_of_sight_but_still_there(store: Store) -> N
     assert store.find(doomed.id) is not None
 
 
+def test_why_tasks_wait_is_remembered_for_those_that_still_do(store: Store) -> None:
+    waiting, gone = store.insert(new_task()), running(store)
+    reason = {"code": "queue.waiting_for_slot", "params": {"running": [gone.id], "limit": 1}}
+    store.explain({waiting.id: reason, gone.id: reason, 99: reason})
+    assert store.task(waiting.id).queue_reason == reason
+    assert store.task(waiting.id).version == waiting.version
+    assert store.task(gone.id).queue_reason is None
+    store.explain({})
+
+
 def test_waiting_running_and_doomed_tasks_are_told_apart(store: Store) -> None:
     ended = running(store)
     store.set_status(ended, Status.COMPLETED)
