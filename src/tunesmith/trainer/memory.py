@@ -1,0 +1,50 @@
+"""Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
+
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+GIB = 2**30
+
+
+def cap(gib: float, device: "torch.device") -> None:
+    """Make allocations of more than `gib` GiB fail, beyond what the libraries hold already."""
+    import torch
+
+    limit = int(gib * GIB)
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
+        return
+    # Threads that cannot get their stacks end the process instead of raising: start them first.
+    torch.ones(1 << 20).sum()
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _data_bytes() + limit
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def lift_cap() -> None:
+    """Let a run that met its cap allocate what it takes to say so. Needs no torch."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def peak(device: "torch.device") -> int:
+    """Return the GPU allocator's peak, or the process's resident high water on a CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _data_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no VmData")

@@ -1,0 +1,200 @@
+"""Loads base model and tokenizer, chooses device and number format, adds the LoRA adapter."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
+
+from tunesmith.errors import RunFailure
+from tunesmith.spec import Spec, TrainingArguments
+from tunesmith.trainer.failures import is_out_of_memory, short_reason
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
+
+
+def choose_device(spec: Spec) -> torch.device:
+    """Return the first of the task's GPUs (the server makes only those visible), or the CPU."""
+    if spec.devices and not spec.simulated:
+        return any_device()
+    return torch.device("cpu")
+
+
+def any_device() -> torch.device:
+    """Return the first GPU that is visible, or the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def choose_dtype(wanted: str, device: torch.device) -> str:
+    """Return "fp32" or "bf16". Auto is bf16 where the hardware has it.
+
+    Without it bf16 on a CPU is 9 to 100 times slower than fp32 (measured).
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(NATIVE_BF16 & _cpu_flags())
+    return "bf16" if native else "fp32"
+
+
+def be_deterministic(seed: int, device: torch.device) -> None:
+    torch.manual_seed(seed)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+
+
+def load_tokenizer(path: Path) -> Any:
+    """Return the tokenizer of a base model's directory.
+
+    Raises RunFailure `base_model_missing` or `base_model_unreadable`.
+    """
+    _must_exist(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if not tokenizer.is_fast:
+        reason = f"its tokenizer ({type(tokenizer).__name__}) has no fast form, tokenizer.json"
+        raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
+    return tokenizer
+
+
+def load_base_model(path: Path, dtype: str, device: torch.device) -> Any:
+    """Return the causal language model in `path`, with every weight from its files.
+
+    Raises RunFailure `base_model_missing` or `base_model_unreadable`.
+    """
+    _must_exist(path)
+    transformers_logging.disable_progress_bar()
+    try:
+        base, loading = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=DTYPES[dtype],
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    # transformers fills a weight that the files do not have with random numbers.
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        reason = f"its weights files lack {len(missing)} weights, such as {missing[0]}"
+        raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
+    return base.to(device)
+
+
+def add_lora(base: Any, training: TrainingArguments, gradient_checkpointing: bool) -> Any:
+    """Return `base` with a trainable LoRA adapter in fp32 on the layers asked for.
+
+    Raises RunFailure `targets_missing` if one of them is not there.
+    """
+    config = LoraConfig(
+        r=training.lora_r,
+        # An alpha of 32.0 is 32 in every other tool's adapter_config.json.
+        lora_alpha=_whole(training.lora_alpha),
+        lora_dropout=training.lora_dropout,
+        target_modules=_resolve_targets(base, training.lora_target_modules),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    with _old_names():
+        model = get_peft_model(base, config, autocast_adapter_dtype=True)
+    if gradient_checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+        # With the embeddings frozen no input of the first layer would need a gradient.
+        base.enable_input_require_grads()
+    return model
+
+
+def load_adapter(base: Any, adapter: str) -> Any:
+    """Return `base` with the adapter in the directory `adapter`, for answers."""
+    with _old_names():
+        return PeftModel.from_pretrained(base, adapter)
+
+
+def linear_layers(base: Any) -> list[str]:
+    """Return the full names of the layers that can get an adapter: all linear but the head."""
+    head = base.get_output_embeddings()
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+    ]
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Return trainable and all parameters; weights that are tied count once."""
+    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return trainable, sum(weight.numel() for weight in model.parameters())
+
+
+def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:
+    """Return the names to give to peft, short ones where they say the same."""
+    layers = linear_layers(base)
+    known = sorted({name.rpartition(".")[2] for name in layers})
+    if isinstance(targets, str):  # all-linear
+        missing = [] if layers else [targets]
+        head = base.get_output_embeddings()
+        heads = {name for name, module in base.named_modules() if module is head}
+        # A short name must not mean the head, too.
+        clash = {name.rpartition(".")[2] for name in heads} & set(known)
+        found = layers if clash else known
+    else:
+        missing = [
+            target
+            for target in targets
+            if not any(name == target or name.endswith(f".{target}") for name in layers)
+        ]
+        found = list(targets)
+    if missing or not found:
+        raise RunFailure("targets_missing", names=missing, known=known)
+    return found
+
+
+@contextmanager
+def _old_names() -> Iterator[None]:
+    """peft asks transformers 5 things under their old names; the log need not tell it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_dir():
+        raise RunFailure("base_model_missing", path=str(path))
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    if is_out_of_memory(error):
+        return error
+    return RunFailure("base_model_unreadable", path=str(path), reason=short_reason(error))
+
+
+def _cpu_flags() -> set[str]:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split())
+    return set()
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number == int(number) else number

@@ -1,0 +1,264 @@
+"""A run from top to bottom: check, load, prepare, train, save.
+
+torch and what needs it are imported on the way, when the data has been found good: a wrong row
+is told within a second, and a run imports nothing it does not use.
+"""
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.dataset import CheckResult, Splits, check, find_splits, read_samples
+from tunesmith.errors import RunFailure
+from tunesmith.events import EventWriter, Finished, Phase, Planned
+from tunesmith.run_directory import RunDirectory, read_json
+from tunesmith.spec import Spec
+from tunesmith.trainer import environment, memory
+from tunesmith.trainer.failures import describe
+from tunesmith.trainer.report import Report
+from tunesmith.trainer.schedule import Plan, make_plan
+from tunesmith.trainer.stop import Stop, StopRequested
+
+if TYPE_CHECKING:
+    import torch
+
+    from tunesmith.trainer.forward import Forward
+    from tunesmith.trainer.loop import Outcome
+    from tunesmith.trainer.prompt import Encoded, Prompt
+
+ADVISED_SAMPLES = 1000  # the specification's
+
+
+def main(path: Path, stop: Stop) -> int:
+    """Do the run of the run directory `path`; return the exit code. Everything is reported."""
+    directory = RunDirectory(path)
+    report = Report(EventWriter(directory.events))
+    report.started()
+    where = {"device": "cpu", "output_path": ""}
+    try:
+        spec = Spec.model_validate(read_json(directory.spec))
+        where["output_path"] = spec.output_path
+        report.finished(run(spec, report, stop, where))
+    except StopRequested:
+        report.phase(Phase.STOPPING)
+        report.finished(_stopped_before_training(where["output_path"]))
+    except BaseException as error:
+        memory.lift_cap()
+        traceback.print_exc()
+        report.failed(*describe(error, **where))
+        return 1
+    return 0
+
+
+def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finished:
+    """Do the whole run of `spec`. Raises RunFailure, or StopRequested before training began.
+
+    `where["device"]` is set as soon as it is known, for what a failure says.
+    """
+    report.phase(Phase.CHECKING)
+    with stop.at_once():
+        splits = find_splits(Path(spec.dataset_path))
+        rows = check(splits)
+    if rows.train < ADVISED_SAMPLES:
+        report.warning("few_samples", count=rows.train)
+
+    report.phase(Phase.LOADING)
+    environment.prepare()
+    with stop.at_once():
+        loaded = _load(spec, report, where)
+
+    report.phase(Phase.PREPARING)
+    with stop.at_once():
+        prepared = _prepare(spec, splits, loaded, report)
+
+    report.phase(Phase.TRAINING)
+    outcome = _train(spec, loaded, prepared, report, stop)
+
+    if not outcome.stopped:
+        report.phase(Phase.SAVING)
+        _save(spec, rows, loaded, prepared, outcome)
+    return Finished(
+        outcome="stopped" if outcome.stopped else "completed",
+        output_path=spec.output_path,
+        step=outcome.step,
+        total_steps=prepared.plan.total_steps,
+        train_seconds=outcome.seconds,
+        peak_memory_bytes=memory.peak(loaded.device),
+        final=outcome.final,
+    )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The base model and its tokenizer, and the model with a new adapter."""
+
+    device: "torch.device"
+    device_name: str
+    dtype: str
+    tokenizer: Any
+    base: Any
+    adapted: Any
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The data as token ids, and what will be done with it."""
+
+    prompt: "Prompt"
+    train: "Encoded"
+    valid: "Encoded | None"
+    plan: Plan
+    forward: "Forward"
+
+
+def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
+    from tunesmith.trainer import model
+
+    device = model.choose_device(spec)
+    name = where["device"] = model.describe_device(device)
+    dtype = model.choose_dtype(spec.training.dtype, device)
+    if spec.simulated:
+        report.warning("simulated_devices", devices=list(spec.devices))
+    elif device.type == "cpu":
+        report.warning("cpu_training", dtype=dtype)
+    if spec.gpu.max_memory_gib is not None:
+        memory.cap(spec.gpu.max_memory_gib, device)
+    model.be_deterministic(spec.training.seed, device)
+    path = Path(spec.base_model)
+    tokenizer = model.load_tokenizer(path)
+    base = model.load_base_model(path, dtype, device)
+    adapted = model.add_lora(base, spec.training, spec.gradient_checkpointing)
+    return _Loaded(device, name, dtype, tokenizer, base, adapted)
+
+
+def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Prepared:
+    from tunesmith.trainer.forward import Forward
+    from tunesmith.trainer.model import count_parameters
+    from tunesmith.trainer.prompt import Prompt
+
+    training = spec.training
+    prompt = Prompt(loaded.tokenizer, training.system_prompt)
+    if prompt.template.is_plain:
+        report.warning("no_chat_template")
+    train = _encode(prompt, splits.train, spec, report)
+    if not len(train.samples):
+        raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
+    valid = _encode(prompt, splits.valid, spec, report) if splits.valid else None
+    _check_vocabulary(loaded.base, Path(spec.base_model), train, valid)
+    plan = make_plan(len(train.samples), training, spec.given)
+    if (given := plan.warmup_refused) is not None:
+        steps = {"total_steps": plan.total_steps, "used": plan.warmup_steps}
+        report.warning("warmup_too_long", given=given, **steps)
+    forward = Forward(loaded.adapted, loaded.tokenizer.pad_token_id or 0)
+    if not forward.packed:
+        report.warning("padded")
+    trainable, total = count_parameters(loaded.adapted)
+    report.planned(
+        Planned(
+            total_steps=plan.total_steps,
+            warmup_steps=plan.warmup_steps,
+            samples=len(train.samples),
+            eval_samples=len(valid.samples) if valid else 0,
+            tokens_per_epoch=len(train.samples.tokens),
+            trainable_parameters=trainable,
+            total_parameters=total,
+            device=loaded.device_name,
+            dtype=loaded.dtype,
+            packed=forward.packed,
+        )
+    )
+    return _Prepared(prompt, train, valid, plan, forward)
+
+
+def _train(
+    spec: Spec, loaded: _Loaded, prepared: _Prepared, report: Report, stop: Stop
+) -> "Outcome":
+    from tunesmith.trainer import disk
+    from tunesmith.trainer.checkpoint import Checkpoints
+    from tunesmith.trainer.loop import Training
+
+    output = Path(spec.output_path)
+    checkpoints = Checkpoints(output, spec.training.save_total_limit)
+    output.mkdir(parents=True, exist_ok=True)
+    disk.remove_drafts(output)
+    disk.require_space(output, checkpoints.needed_bytes(loaded.adapted))
+    valid = prepared.valid
+    return Training(
+        prepared.forward,
+        prepared.train.samples,
+        valid.samples if valid and len(valid.samples) else None,
+        plan=prepared.plan,
+        spec=spec,
+        checkpoints=checkpoints,
+        report=report,
+        stop=stop,
+    ).train()
+
+
+def _save(
+    spec: Spec, rows: CheckResult, loaded: _Loaded, prepared: _Prepared, outcome: "Outcome"
+) -> None:
+    from tunesmith.trainer.card import Facts, model_card
+    from tunesmith.trainer.result import write_result
+
+    samples = prepared.train.samples
+    used = {"train": (rows.train, len(samples)), "test": (rows.test, 0)}
+    if prepared.valid is not None:
+        used["valid"] = (rows.valid, len(prepared.valid.samples))
+    facts = Facts(
+        splits={name: used[name] for name in ("train", "valid", "test") if used.get(name, [0])[0]},
+        tokens=len(samples.tokens),
+        labels=len(samples.tokens) - int(samples.answers.sum()),
+        results={
+            "optimiser steps": str(outcome.step),
+            **{name: f"{value:.4f}" for name, value in outcome.final.items()},
+            "training time": f"{outcome.seconds:.0f} s on {loaded.device_name}, {loaded.dtype}",
+        },
+        end_token_id=prepared.prompt.end_token_id,
+    )
+    # A template of our own goes with the result: the base model has none.
+    template = loaded.tokenizer.chat_template if prepared.prompt.template.is_plain else None
+    base, output = Path(spec.base_model), Path(spec.output_path)
+    write_result(output, loaded.adapted, base, template, model_card(spec, facts))
+
+
+def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encoded":
+    limit = spec.training.max_seq_length
+    encoded = prompt.encode(read_samples(file), limit)
+    if encoded.truncated:
+        report.warning(
+            "samples_truncated",
+            count=encoded.truncated,
+            max_seq_length=limit,
+            longest=encoded.longest,
+        )
+    if encoded.skipped and len(encoded.samples):
+        report.warning(
+            "samples_skipped",
+            count=encoded.skipped,
+            max_seq_length=limit,
+            line=encoded.first_skipped,
+            file=file.name,
+        )
+    return encoded
+
+
+def _check_vocabulary(base: Any, path: Path, train: "Encoded", valid: "Encoded | None") -> None:
+    known = base.get_input_embeddings().weight.shape[0]
+    splits = [split.samples for split in (train, valid) if split and len(split.samples)]
+    highest = max(int(samples.tokens.max()) for samples in splits)
+    if highest >= known:
+        reason = f"its tokenizer gives token {highest}, but the model knows {known} tokens only"
+        raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
+
+
+def _stopped_before_training(output_path: str) -> Finished:
+    return Finished(
+        outcome="stopped",
+        output_path=output_path,
+        step=0,
+        total_steps=0,
+        train_seconds=0.0,
+        peak_memory_bytes=0,
+    )
