@@ -109,7 +109,7 @@ class Checkpoint(_Event):
 
 
 class Warned(_Event):
-    """Something the user should know; `code` is a key of the message catalogue."""
+    """Something the user should know; its text is the message catalogue's `warning.<code>`."""
 
     type: Literal["warning"] = "warning"
     code: str

@@ -85,7 +85,7 @@ def test_it_trains_asks_both_models_and_serves_until_ctrl_c(demo: Demo) -> None:
     said = demo.said()
     assert f"Port {port} is taken; a free one is used." in said
     assert "120 steps" in said
-    assert said.count("Validation after step") == 3
+    assert said.count("eval_loss") == 3
     assert "100 %" in said
     assert "fine-tuned" in said
     assert (demo.data_dir / "outputs" / "1" / "adapter_config.json").is_file()

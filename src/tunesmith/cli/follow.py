@@ -15,7 +15,7 @@ def follow_task(client: Client, task: Task, *, json: bool) -> ExitCode:
     With `json` nothing is shown but the ended task. Ctrl-C leaves the task running.
     """
     try:
-        task = client.wait(task.id) if json else _watch(client, task)
+        task = client.wait(task.id) if json else watch(client, task)
     except KeyboardInterrupt:
         notice(text("goes_on", id=task.id))
         return ExitCode.INTERRUPTED
@@ -26,7 +26,8 @@ def follow_task(client: Client, task: Task, *, json: bool) -> ExitCode:
     return OF_STATUS[task.status]
 
 
-def _watch(client: Client, task: Task) -> Task:
+def watch(client: Client, task: Task) -> Task:
+    """Show `task` live and return it as it ended."""
     with RunView(loss=task.metrics.get("loss")) as view:
         for event in client.stream(task.id, task.last_event_id):
             _take(view, event)

@@ -91,7 +91,13 @@ class RunView:
         self._loss = loss
         if self._live.is_started:
             return
-        line = text("metrics", step=f"{step}/{self._total_steps or '?'}", loss=number(loss))
+        percent = f"{100 * step / self._total_steps:3.0f} %  " if self._total_steps else ""
+        line = percent + text(
+            "metrics", step=f"{step}/{self._total_steps or '?'}", loss=number(loss)
+        )
+        if self._elapsed is not None:
+            running = time.monotonic() - self._reported_at
+            line += f", {text('metrics_elapsed', elapsed=duration(self._elapsed + running))}"
         left = self._left if left is None else left
         if left is not None:
             line += f", {text('metrics_left', left=duration(left))}"

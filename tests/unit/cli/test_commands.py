@@ -125,7 +125,7 @@ def test_show_follow_tells_what_happens_and_exits_by_the_end(run, ended, code, w
         "10 steps over 40 samples (4 for validation) on cpu",
         "⚠ 40 samples are few",
         "training",
-        "step 5/10: loss 1.5, 0:03 left",
+        " 50 %  step 5/10: loss 1.5, 0:03 elapsed, 0:03 left",
         "step 5: eval_loss 1.75, token accuracy 50.0 %",
         "step 5: checkpoint saved in /data/outputs/1/checkpoint-5",
     ]
