@@ -25,6 +25,20 @@ from tunesmith.errors import FieldProblem, InvalidInput
 
 # Consoles of the gin-vue-admin kind send these short names (wire contract).
 ARGUMENT_ALIASES = {"batch_size": "per_device_train_batch_size"}
+# What other tools call them: not understood, but the sentence that refuses them tells ours.
+NAMES_ELSEWHERE = {
+    "lr": "learning_rate",
+    "epochs": "num_train_epochs",
+    "num_epochs": "num_train_epochs",
+    "micro_batch_size": "per_device_train_batch_size",
+    "cutoff_len": "max_seq_length",
+    "max_length": "max_seq_length",
+    "sequence_len": "max_seq_length",
+    "lora_rank": "lora_r",
+    "lora_target": "lora_target_modules",
+    "scheduler": "lr_scheduler_type",
+    "system": "system_prompt",
+}
 
 
 def _no_bool(value: Any) -> Any:
@@ -341,7 +355,12 @@ def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _unknown_name(path: list[str]) -> tuple[str, dict[str, Any]]:
     known = known_names(path[-2] if len(path) > 1 else None)
-    nearest = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    elsewhere = NAMES_ELSEWHERE.get(path[-1])
+    nearest = (
+        [elsewhere]
+        if elsewhere in known
+        else difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    )
     if nearest:
         return "unknown_name_near", {"name": path[-1], "nearest": nearest[0]}
     return "unknown_name", {"name": path[-1], "known": known}

@@ -69,6 +69,12 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one():
     assert found["gpuConfig.cuda"].code.startswith("field.unknown_name")
 
 
+def test_a_name_of_another_tool_is_refused_with_ours():
+    found = problems(trainingArgs={"lr": 1, "cutoff_len": 512})
+    assert found["trainingArgs.lr"].params["nearest"] == "learning_rate"
+    assert found["trainingArgs.cutoff_len"].params["nearest"] == "max_seq_length"
+
+
 def test_every_wrong_field_is_named_at_once():
     found = problems(
         name="", trainingArgs={"learning_rate": -1, "lora_r": "many", "max_steps": 0, "seed": True}

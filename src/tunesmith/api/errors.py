@@ -131,7 +131,8 @@ def _fields(problems: Sequence[FieldProblem], language: Language) -> Response:
     ]
     # A console reads only `msg`: it must name the fields too.
     named = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return failure(422, f"{sentence('invalid_input', language)}: {named}", {"errors": errors})
+    message = sentence("invalid_fields", language, {"fields": named})
+    return failure(422, message, {"errors": errors})
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -20,7 +20,7 @@ from tunesmith.changes import Changes
 from tunesmith.daemon import Daemon
 from tunesmith.devices import inventory
 from tunesmith.executor.local import LocalExecutor
-from tunesmith.messages import sentence
+from tunesmith.messages import sentence, user_language
 from tunesmith.settings import Settings, login_token
 from tunesmith.status import Status
 from tunesmith.store import Store
@@ -62,7 +62,7 @@ def run(settings: Settings, listener: socket.socket, url: str) -> None:
         finally:
             daemon.close()
         if running := store.counts()[Status.RUNNING]:
-            _say(sentence("trainings_go_on", settings.language, {"count": running}))
+            _say(sentence("trainings_go_on", user_language(), {"count": running}))
 
 
 class HttpServer(uvicorn.Server):
