@@ -54,7 +54,7 @@ class Shell:
         } | {
             "HOME": str(place),
             "TUNESMITH_DATA_DIR": str(place / "data"),
-            "LC_ALL": "en_US.UTF-8",
+            "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             # A proxy must not come between us and this machine.
             "HTTP_PROXY": "http://127.0.0.1:1",

@@ -1,6 +1,7 @@
 """LocalExecutor over real processes; small Python scripts run in the trainer's place."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -527,7 +528,7 @@ def test_a_trainer_that_the_kernel_killed_for_memory_is_known(tmp_path: Path) ->
     group.mkdir()
     try:
         (group / "memory.limit_in_bytes").write_text(str(64 << 20))
-        greedy = f"{sys.executable} -S -c 'len(bytearray(b\"1\") * (200 << 20))'"
+        greedy = f"{shlex.quote(sys.executable)} -S -c 'len(bytearray(b\"1\") * (200 << 20))'"
         enter = f"echo $$ > {group}/cgroup.procs && exec {greedy}"
         executor = LocalExecutor(lambda run: ["/bin/sh", "-c", enter])
         executor.start(tmp_path, {})
