@@ -4,6 +4,7 @@ They never mix with what a user asks for (`spec`). An unknown key is an error. P
 rather than pydantic-settings, whose import takes 0.2 s of each start of server and client.
 """
 
+import contextlib
 import difflib
 import os
 import secrets
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tunesmith.errors import Misconfigured
 
 PREFIX = "TUNESMITH_"
+SHORTEST_TOKEN = 8
 # Read by the command line client, not by a server.
 CLIENT_VARIABLES = frozenset({"TUNESMITH_URL"})
 
@@ -33,7 +35,7 @@ class Settings(BaseModel):
     allowed_roots: tuple[Path, ...] = (Path("~"),)
     """Directories that base models, data sets and outputs may be in; the data directory always is
     one. Colon-separated in the environment."""
-    token: str | None = Field(None, min_length=8)
+    token: str | None = Field(None, min_length=SHORTEST_TOKEN)
     """Login token; not given: made at the first start and kept in the data directory."""
     host: str = "127.0.0.1"
     """Address the server listens on."""
@@ -126,23 +128,30 @@ def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = 
 
 
 def login_token(settings: Settings) -> str:
-    """Return the token of the settings, else the one kept in the data directory, made if new."""
+    """Return the token of the settings, else the one kept in the data directory, made if new.
+
+    Raises Misconfigured for a kept one that is too short: an empty one would let everybody in.
+    """
     if settings.token:
         return settings.token
-    try:
-        return settings.token_file.read_text().strip()
-    except FileNotFoundError:
-        pass
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token = secrets.token_urlsafe(32)
-    # O_EXCL: of two first starts one makes the token and the other reads it.
-    try:
-        file = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return settings.token_file.read_text().strip()
-    with open(file, "w") as out:
-        out.write(token + "\n")
+    if not settings.token_file.exists():
+        _make_token(settings.token_file)
+    token = settings.token_file.read_text().strip()
+    if len(token) < SHORTEST_TOKEN:
+        reason = f"{settings.token_file} holds no token; remove it, and a new one is made"
+        raise Misconfigured("setting_invalid", name="token", reason=reason)
     return token
+
+
+def _make_token(file: Path) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(secrets.token_urlsafe(32) + "\n")
+    # A link appears whole, or not at all; of two first starts one makes it, the other reads it.
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(draft)
+    draft.unlink()
 
 
 def simulated_devices(text: str) -> tuple[int, int]:

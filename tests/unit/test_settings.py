@@ -103,3 +103,11 @@ def test_every_setting_is_documented():
 def test_the_data_directory_is_below_the_home_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("TUNESMITH_DATA_DIR")
     assert load_settings().data_dir == tmp_path / "home" / ".tunesmith"
+
+
+def test_an_empty_token_file_is_refused_rather_than_letting_everybody_in():
+    settings = load_settings()
+    settings.data_dir.mkdir()
+    settings.token_file.write_text("")
+    with pytest.raises(Misconfigured):
+        login_token(settings)
