@@ -44,7 +44,7 @@ def problem_with(path: Path, field: str) -> FieldProblem | None:
                 return problem("base_model_bad_weights", path=str(file), reason=reason)
         if not any((path / name).is_file() for name in TOKENIZER_FILES):
             return problem("base_model_no_tokenizer", path=str(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return problem("base_model_bad_config", path=str(path), reason=str(error))
     return None
 
@@ -85,7 +85,7 @@ def _damage(file: Path) -> str | None:
             ends = [
                 entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
             ]
-        except (ValueError, LookupError, TypeError, AttributeError):
+            expected = 8 + length + max(ends, default=0)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return "no safetensors header"
-    expected = 8 + length + max(ends, default=0)
     return None if size == expected else f"{size} bytes instead of {expected}"

@@ -24,7 +24,7 @@ from tunesmith.launch import launch, run_directory_of
 from tunesmith.run_directory import EXIT, LOG, RunDirectory
 from tunesmith.scheduler import Candidate, Start, decide
 from tunesmith.settings import Settings
-from tunesmith.status import Status
+from tunesmith.status import TERMINAL, Status
 from tunesmith.store import AttemptRecord, Store, TaskRecord
 
 FOLLOW_EVERY = 0.2  # seconds between looks at the reports of running attempts
@@ -56,6 +56,7 @@ class Daemon:
         self._inventory = inventory
         self._checks = DataChecks()
         self._awake = threading.Event()
+        self._called = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._asked_to_stop: dict[tuple[int, int], float] = {}  # attempt -> grace it was given
@@ -89,10 +90,11 @@ class Daemon:
 
     def _turn(self) -> bool:
         """Do all there is to do now; return whether to look again soon."""
-        woken = self._awake.is_set()
+        # Kept until a turn has done all there is to do: one that fails must not lose the call.
+        self._called |= self._awake.is_set()
         self._awake.clear()
         running = self._store.running()
-        changed = woken
+        changed = woken = self._called
         for task in running:
             try:
                 changed |= self._follow(task)
@@ -104,6 +106,7 @@ class Daemon:
         # The queue can only move when something has changed, or a GPU has come or gone.
         if changed or not running:
             self._start_waiting()
+        self._called = False
         return bool(self._store.running()) or self._checks.task_id is not None
 
     # --- attempts that run
@@ -111,20 +114,28 @@ class Daemon:
     def _adopt(self) -> None:
         for task in self._store.running():
             attempt = self._store.attempt(task.id, task.attempt)
-            if attempt.handle is not None:
-                continue
-            # The last server died between the record of the attempt and its start, or right after.
-            if RunDirectory(Path(attempt.run_directory)).supervisor.exists():
-                self._store.save_handle(task.id, attempt.number, attempt.run_directory)
-            else:
-                self._store.set_status(task, Status.PENDING, phase=None, devices=(), pid=None)
+            if attempt.handle is None:
+                self._settle(task, attempt)
         self._awake.set()
+
+    def _settle(self, task: TaskRecord, attempt: AttemptRecord) -> None:
+        """Find out about an attempt whose start was not recorded: server or store failed in it."""
+        run = RunDirectory(Path(attempt.run_directory))
+        if run.supervisor.exists() or self._executor.alive(attempt.run_directory):
+            self._store.save_handle(task.id, attempt.number, attempt.run_directory)
+        elif task.stop_requested_at is not None:
+            self._store.set_status(
+                task, Status.STOPPED, finished_at=time.time(), phase=None, pid=None
+            )
+        else:
+            self._store.set_status(task, Status.PENDING, phase=None, devices=(), pid=None)
 
     def _follow(self, task: TaskRecord) -> bool:
         """Take the events of a running task and see whether it has ended; return that."""
         attempt = self._store.attempt(task.id, task.attempt)
         if attempt.handle is None:
-            return False
+            self._settle(task, attempt)
+            return True
         # In this order: what a process wrote before it was seen dead is read below.
         ended = bool(self._executor.read(attempt.handle, EXIT, 0, 1)) or not self._executor.alive(
             attempt.handle
@@ -242,9 +253,9 @@ class Daemon:
             launch(task, devices, self._store, self._executor, self._settings)
         except OSError as error:
             log.exception("task %d could not be started", task.id)
-            current = self._store.find(task.id)
-            if current:
-                self._fail(current, "start_failed", {"reason": error.strerror or str(error)})
+            reason = {"reason": error.strerror or str(error)}
+            while (current := self._store.find(task.id)) and current.status not in TERMINAL:
+                self._fail(current, "start_failed", reason)  # again if a stop came in between
         self._awake.set()
 
     def _fail(self, task: TaskRecord, code: str, params: dict[str, object]) -> None:

@@ -142,7 +142,10 @@ def _base_model_path(value: str, settings: Settings) -> str | None:
     if value.startswith(("/", "~")):
         return value
     named = settings.models_dir / value
-    return str(named) if named.is_dir() else None
+    try:
+        return str(named) if named.is_dir() else None
+    except OSError:  # too long a name
+        return None
 
 
 def _check_data(spec: Spec) -> bool:
@@ -163,6 +166,9 @@ def _output_problems(output: Path, settings: Settings) -> Iterator[FieldProblem]
 
     if output.is_relative_to(settings.tasks_dir):
         yield problem("output_in_tasks")
+        return
+    if output.is_relative_to(settings.outputs_dir):
+        yield problem("output_is_default")
         return
     try:
         nearest = next(path for path in (output, *output.parents) if path.exists())
