@@ -253,7 +253,7 @@ class Daemon:
             launch(task, devices, self._store, self._executor, self._settings)
         except OSError as error:
             log.exception("task %d could not be started", task.id)
-            reason = {"reason": error.strerror or str(error)}
+            reason: dict[str, object] = {"reason": error.strerror or str(error)}
             while (current := self._store.find(task.id)) and current.status not in TERMINAL:
                 self._fail(current, "start_failed", reason)  # again if a stop came in between
         self._awake.set()
