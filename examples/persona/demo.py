@@ -128,9 +128,10 @@ def stopped_if_interrupted(client: Client, task_id: int, grace: float) -> Iterat
     try:
         yield
     except BaseException:
-        console.print(f"Stopping task {task_id}; its trainer saves what it has ...")
         with suppress(TunesmithError, TimeoutError):
             client.stop_task(task_id)
+            with suppress(OSError):  # the terminal may be what has gone
+                console.print(f"Stopping task {task_id}; its trainer saves what it has ...")
             client.wait(task_id, poll=0.2, timeout=grace + 15)
         raise
 

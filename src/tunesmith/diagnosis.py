@@ -14,7 +14,9 @@ LOG_LINES = 20
 
 # What a process that died without an `error` event may have left in its log, newest first.
 LOG_SIGNS = {
-    "out_of_memory": re.compile(r"out of memory|can't allocate memory|MemoryError|bad_alloc", re.I),
+    "out_of_memory": re.compile(
+        r"out of memory|can't allocate memory|MemoryError|bad_alloc|memory allocation of", re.I
+    ),
     "disk_full": re.compile(r"No space left on device|Disk quota exceeded", re.I),
 }
 
@@ -120,9 +122,17 @@ def _reason(
     number = exit.get("signal")
     if number == signal.SIGKILL:
         return "killed", {}
+    if number == signal.SIGABRT and (found := _sign_in(log_tail, spec)):
+        return found  # C++ and Rust abort where Python would raise MemoryError
     if number or finished:
         # "stopped" that nobody asked us for: somebody sent SIGTERM to the trainer itself.
         return "killed_by_signal", {"signal": _signal_name(number or signal.SIGTERM)}
+    if found := _sign_in(log_tail, spec):
+        return found
+    return "exited_unexpectedly", {"exit_code": exit.get("exit_code"), "phase": phase}
+
+
+def _sign_in(log_tail: Sequence[str], spec: Spec) -> tuple[str, dict[str, Any]] | None:
     for line in reversed(log_tail):
         for code, sign in LOG_SIGNS.items():
             if sign.search(line):
@@ -132,7 +142,7 @@ def _reason(
                     "reason": line.strip(),
                     "path": spec.output_path,
                 }
-    return "exited_unexpectedly", {"exit_code": exit.get("exit_code"), "phase": phase}
+    return None
 
 
 def _signal_name(number: int) -> str:

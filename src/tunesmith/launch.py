@@ -27,10 +27,6 @@ def launch(
     spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.spec, spec.model_dump(mode="json"))
-    environment = {
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices)),
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the driver's order, which `devices` counts in
-    }
     begun = store.begin_attempt(
         task,
         AttemptRecord(
@@ -51,12 +47,20 @@ def launch(
     if begun is None:  # stopped or deleted in between
         shutil.rmtree(run.path, ignore_errors=True)
         return
-    store.save_handle(task.id, number, executor.start(run.path, environment))
+    store.save_handle(task.id, number, executor.start(run.path, environment_of(devices)))
 
 
 def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirectory:
     """Return where an attempt of a task lies, made or not."""
     return RunDirectory(settings.tasks_dir / str(task_id) / str(number))
+
+
+def environment_of(devices: tuple[int, ...]) -> dict[str, str]:
+    """Return the variables by which a trainer sees these GPUs and no others."""
+    return {
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices)),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the driver's order, which `devices` counts in
+    }
 
 
 def command_of(run: RunDirectory, devices: tuple[int, ...]) -> str:

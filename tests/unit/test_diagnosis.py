@@ -67,6 +67,12 @@ def test_a_log_that_names_the_disk_explains_a_silent_death():
     assert judged.error["code"] == "disk_full"
 
 
+def test_an_abort_over_memory_is_told_from_other_signals():
+    log = ["terminate called after throwing an instance of 'std::bad_alloc'"]
+    assert judge({"exit_code": None, "signal": 6}, log=log).error["code"] == "out_of_memory"
+    assert judge({"exit_code": None, "signal": 6}).error["code"] == "killed_by_signal"
+
+
 def test_a_silent_death_names_exit_code_and_phase():
     judged = judge({"exit_code": 7}, [PhaseChanged(phase=Phase.LOADING)])
     assert judged.error["code"] == "exited_unexpectedly"

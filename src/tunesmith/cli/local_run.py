@@ -19,6 +19,7 @@ from tunesmith.diagnosis import Verdict, verdict
 from tunesmith.errors import Refused, RunFailure
 from tunesmith.executor import Executor
 from tunesmith.executor.local import LocalExecutor
+from tunesmith.launch import environment_of
 from tunesmith.messages import hint, sentence, user_language
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.settings import Settings, load_settings
@@ -85,21 +86,25 @@ def _choose(spec: Spec, devices: list[Device]) -> tuple[int, ...]:
 
 
 def _run(spec: Spec, run: RunDirectory, executor: Executor, settings: Settings) -> ExitCode:
-    environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.devices))}
     with RunView() as view, _stop_signals() as asked:
         try:
-            handle = executor.start(run.path, environment)
+            handle = executor.start(run.path, environment_of(spec.devices))
         except OSError as error:
             raise RunFailure("start_failed", reason=error.strerror or str(error)) from None
         progress = _Progress(view)
         heard = 0
-        while executor.alive(handle):
-            if asked.times > heard:
-                heard = asked.times
-                notice(text("stopping_here" if heard == 1 else "killing_here"))
-                executor.stop(handle, settings.stop_grace_seconds if heard == 1 else 0.0)
-            progress.read(run)
-            time.sleep(LOOK_EVERY)
+        try:
+            while executor.alive(handle):
+                if asked.times > heard:
+                    heard = asked.times
+                    executor.stop(handle, settings.stop_grace_seconds if heard == 1 else 0.0)
+                    notice(text("stopping_here" if heard == 1 else "killing_here"))
+                progress.read(run)
+                time.sleep(LOOK_EVERY)
+        except BaseException:
+            # The terminal or the pipe that we write to is gone: nobody would see the training.
+            executor.stop(handle, settings.stop_grace_seconds)
+            raise
         progress.read(run)
         tail = executor.read(handle, run.log.name, -LOG_TAIL, LOG_TAIL)
     log = tail.decode("utf-8", "replace").splitlines()

@@ -237,7 +237,8 @@ class Client:
         """
         last = str(last_event_id)
         for event in self._events("/finetuning/streamTask", {"id": task_id}, last):
-            yield StreamEvent(int(event.id or last), event.event, json.loads(event.data))
+            last = event.id or last
+            yield StreamEvent(int(last), event.event, json.loads(event.data))
 
     def stream_log(self, task_id: int, offset: int = 0) -> Iterator[str]:
         """Yield the log's text from byte `offset` on, as it is written, until the task ends."""
@@ -253,7 +254,9 @@ class Client:
         headers = {"range": f"bytes=-{size}"}
         try:
             with self._open("/finetuning/downloadTaskLog", {"id": task_id}, headers) as response:
-                data = b"" if response.status_code == 416 else response.read()
+                if response.status_code == 416:  # an empty log has no part that could be sent
+                    return "", 0
+                data = response.read()
         except httpx.TransportError:
             raise Unreachable(url=self.url) from None
         start = int(response.headers.get("content-range", "bytes 0-").split()[1].split("-")[0])

@@ -1,6 +1,7 @@
 """Reads alpaca JSONL: one object a line with `instruction`, `input` (optional) and `output`."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,9 @@ from typing import Any
 from tunesmith.errors import RunFailure
 
 LONGEST_LINE = 64 << 20  # bytes; a file without newlines is no JSONL and must not fill the memory
+
+# Half of a pair, left where an export cut an emoji in two: no tokenizer takes it.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ def _parse(line: bytes, file: Path, number: int) -> Sample:
         raise bad("encoding", position=error.start + 1) from None
     except json.JSONDecodeError as error:
         raise bad("json", reason=error.msg, column=error.colno) from None
+    except ValueError as error:  # a number of thousands of digits
+        raise bad("json", reason=str(error), column=1) from None
     except RecursionError:
         raise bad("json", reason="nested too deeply", column=1) from None
     if not isinstance(row, dict):
@@ -71,6 +77,8 @@ def _parse(line: bytes, file: Path, number: int) -> Sample:
             raise bad("field_missing", name=name, found=list(row)[:10])
         if not isinstance(value, str):
             raise bad("field_type", name=name, found=_json_type(value))
+        if LONE_SURROGATE.search(value):
+            raise bad("half_character", name=name)
         if name != "input" and not value.strip():
             raise bad("field_empty", name=name)
         values[name] = value

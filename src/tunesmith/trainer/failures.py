@@ -9,7 +9,13 @@ from tunesmith.errors import TunesmithError
 LONGEST_REASON = 400  # characters
 # safetensors and torch say it in words of their own.
 FULL_DISK = ("No space left on device", "StorageFull", "Disk quota exceeded")
-NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+)
 
 
 def describe(error: BaseException, device: str, output_path: str) -> tuple[str, dict[str, Any]]:

@@ -47,7 +47,7 @@ class Prompt:
         self._backend.no_padding()
         self._backend.encode_special_tokens = False
         # Indexed by token id.
-        self._is_control = np.zeros(len(tokenizer), dtype=bool)
+        self._is_control = np.zeros(max(tokenizer.get_vocab().values()) + 1, dtype=bool)
         for text in self.template.control_tokens:
             if (known := self._backend.token_to_id(text)) is not None:
                 self._is_control[known] = True
@@ -84,7 +84,8 @@ class Prompt:
                 first_skipped = first_skipped or sample.line
                 continue
             truncated += length > max_seq_length
-            tokens.append(np.concatenate([prompt, answer])[:max_seq_length])
+            # Cut before they are joined: a view would keep the whole sample in memory.
+            tokens.append(np.concatenate([prompt, answer[: max_seq_length - len(prompt)]]))
             answers.append(before)
         starts = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
         joined = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int32)

@@ -70,6 +70,8 @@ def test_blank_lines_a_byte_order_mark_other_keys_and_a_missing_input_are_fine(t
         (b'{"instruction": "a", "output": ""}', "field_empty"),
         (b'{"instruction": "\xff", "output": "b"}', "encoding"),
         (b"[" * 100_000, "json"),
+        (b'{"n": ' + b"9" * 5000 + b', "instruction": "a", "output": "b"}', "json"),
+        (b'{"instruction": "hi \\ud83d", "output": "b"}', "half_character"),
     ],
 )
 def test_a_bad_row_is_named_by_file_line_and_problem(tmp_path, line, problem):
