@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import time
+from pathlib import Path
 
 from tunesmith.executor import Executor
 from tunesmith.executor.supervisor import trainer_command
@@ -23,6 +24,7 @@ def launch(
     Raises OSError when the run directory cannot be written or nothing could be started.
     """
     number = task.attempt + 1
+    _still_as_created(task)
     run = run_directory_of(settings, task.id, number)
     spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
     run.path.mkdir(parents=True, exist_ok=True)
@@ -48,6 +50,20 @@ def launch(
         shutil.rmtree(run.path, ignore_errors=True)
         return
     store.save_handle(task.id, number, executor.start(run.path, environment_of(devices)))
+
+
+def _still_as_created(task: TaskRecord) -> None:
+    """Raise OSError if a path leads elsewhere now, or the output is no longer free.
+
+    A task may wait for days; paths were resolved and looked at when it was created.
+    """
+    spec = task.spec
+    for path in map(Path, (spec.base_model, spec.dataset_path, spec.output_path)):
+        if path.resolve() != path:
+            raise OSError(f"{path} has become a symbolic link since the task was created")
+    output = Path(spec.output_path)
+    if task.attempt == 0 and output.is_dir() and any(output.iterdir()):
+        raise OSError(f"{output} has been filled since the task was created")
 
 
 def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirectory:

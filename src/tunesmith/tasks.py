@@ -111,9 +111,13 @@ def resolve(
     data = path_of(request.dataset_path, "datasetPath")
     if data:
         try:
-            find_splits(data)
+            splits = find_splits(data)
         except RunFailure as failure:
             problems.append(_data_problem(failure))
+        else:
+            # A file of an allowed directory may be a symlink out of it.
+            for file in filter(None, (splits.train, splits.valid, splits.test)):
+                path_of(str(file), "datasetPath")
 
     output = path_of(request.output_path, "outputPath") if request.output_path else None
     if output:

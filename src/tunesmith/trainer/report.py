@@ -1,5 +1,6 @@
 """Tells how the run goes: an event for programs, a line for people (stdout is train.log)."""
 
+import contextlib
 import os
 import sys
 import time
@@ -100,8 +101,10 @@ class Report:
 def _say(line: str) -> None:
     # Surrogates of odd file names must not end a run.
     text = line.encode("utf-8", "backslashreplace").decode("utf-8")
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stdout.flush()
+    # Nor may a log that cannot grow: events tell programs all there is to know.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stdout.flush()
 
 
 def _version(package: str) -> str | None:

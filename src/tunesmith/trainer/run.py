@@ -4,6 +4,7 @@ torch and what needs it are imported on the way, when the data has been found go
 is told within a second, and a run imports nothing it does not use.
 """
 
+import contextlib
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,10 @@ def main(path: Path, stop: Stop) -> int:
         report.finished(_stopped_before_training(where["output_path"]))
     except BaseException as error:
         memory.lift_cap()
-        traceback.print_exc()
+        # The event first: where the disk is full, the log may be full too.
         report.failed(*describe(error, **where))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return 1
     return 0
 
