@@ -85,7 +85,8 @@ class Settings(BaseModel):
 
     @property
     def outputs_dir(self) -> Path:
-        return self.data_dir / "outputs"
+        # Often a symlink to a larger disk.
+        return (self.data_dir / "outputs").resolve()
 
     @property
     def models_dir(self) -> Path:

@@ -245,6 +245,38 @@ def test_a_refused_task_leaves_nothing_behind(client, server, base_model, data, 
     assert sorted(server.data_dir.rglob("tasks/*")) == before
 
 
+def test_a_split_that_is_a_symlink_out_of_the_roots_is_refused(client, root, base_model):
+    linked = root / "linked"
+    linked.mkdir()
+    (linked / "train.jsonl").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidInput) as refused:
+        submit(client, base_model, linked)
+    assert "TUNESMITH_ALLOWED_ROOTS" in str(refused.value)
+
+
+def test_an_output_that_was_filled_while_the_task_waited_is_not_overwritten(
+    client, root, base_model, data
+):
+    first = submit(client, base_model, data, **LONG)
+    reaches_step(client, first.id)
+    output = root / "filled"
+    second = client.create_task("b", str(base_model), str(data), output_path=str(output))
+    output.mkdir()
+    (output / "mine.txt").write_text("keep")
+    client.stop_task(first.id)
+    failed = ends(client, second.id)
+    assert failed.error.code == "start_failed" and str(output) in failed.error_message
+    assert [file.name for file in output.iterdir()] == ["mine.txt"]
+
+
+def test_a_default_output_belongs_to_its_task(client, server, base_model, data):
+    with pytest.raises(InvalidInput) as refused:
+        client.create_task(
+            "x", str(base_model), str(data), output_path=str(server.data_dir / "outputs" / "99")
+        )
+    assert refused.value.problems[0].field == "outputPath"
+
+
 def test_an_output_directory_is_claimed_once(client, root, base_model, data):
     output = str(root / "出 口")
     first = client.create_task(
