@@ -1,6 +1,5 @@
-"""What libraries read when they are loaded, and how memory is kept. Call `prepare` before that."""
+"""Environment variables that libraries read when they are loaded. Call `prepare` before that."""
 
-import ctypes
 import os
 
 ALWAYS = {
@@ -21,22 +20,8 @@ UNLESS_SET = {
 }
 
 
-# mallopt(3). By default glibc takes each big block from the kernel and gives it back at once, and
-# every page of it is zeroed again at its first touch: 4 to 10 % of a step on a CPU.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-MALLOC_OPTIONS = {
-    M_MMAP_THRESHOLD: 0x7FFFFFFF,
-    M_TRIM_THRESHOLD: 0x7FFFFFFF,
-    M_TOP_PAD: 64 << 20,
-}
-
-
 def prepare() -> None:
-    """Set it all for this process."""
+    """Set them for this process."""
     os.environ.update(ALWAYS)
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc; musl has none
-        for option, setting in MALLOC_OPTIONS.items():
-            libc.mallopt(option, setting)

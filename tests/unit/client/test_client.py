@@ -259,6 +259,17 @@ def test_a_dropped_stream_goes_on_after_the_last_event():
     assert sent == ["7", "8", "8", "8", "10"]
 
 
+def test_an_event_without_an_id_carries_the_last_one_after_a_reconnect_too():
+    routes = Routes(
+        streamTask=[
+            lambda request: events((41, "metrics", {"loss": 1})),
+            lambda request: events((None, "progress", {"step": 10})),
+            lambda request: httpx.Response(204),
+        ]
+    )
+    assert [event.id for event in connect(routes).stream(1)] == [41, 41]
+
+
 def test_a_stream_gives_up_when_no_server_comes_back():
     routes = Routes(streamTask=drop)
     with pytest.raises(Unreachable):
@@ -307,7 +318,7 @@ def log_of(data: bytes):
     def answer(request):
         size = int(request.headers["range"].removeprefix("bytes=-"))
         if not data:
-            return httpx.Response(416)
+            return httpx.Response(416, headers={"content-range": "bytes */0"})
         start = max(0, len(data) - size)
         content_range = f"bytes {start}-{len(data) - 1}/{len(data)}"
         return httpx.Response(206, content=data[start:], headers={"content-range": content_range})

@@ -1,5 +1,6 @@
 """Prompts: which tokens a sample becomes, and which of them are learnt."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -165,3 +166,16 @@ def make_blank_first_tokenizer() -> Any:
         " {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
     )
     return tokenizer
+
+
+def test_a_cut_sample_keeps_no_more_than_its_part_in_memory(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.trainer.prompt.ROWS_AT_ONCE", 4)
+    prompt, long = Prompt(tokenizer, None), sample("short", "word " * 4000)
+    tracemalloc.start()
+    encoded = prompt.encode((long for _ in range(300)), 64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(encoded.samples.tokens) == 300 * 64
+    assert peak < 3 << 20  # the whole samples would be some 10 MiB

@@ -1,0 +1,154 @@
+"""The daemon's turns when something fails in the middle; an executor that is a stand-in."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.samples import new_task
+from tunesmith import tasks
+from tunesmith.changes import Changes
+from tunesmith.daemon import Daemon
+from tunesmith.settings import Settings
+from tunesmith.status import Status
+from tunesmith.store import Store
+
+
+class StandIn:
+    """An executor that fails to start with `error`, and knows which handles live."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.living: set[str] = set()
+        self.stopped: list[str] = []
+
+    def start(self, run_directory: Path, environment: dict[str, str]) -> str:
+        if self.error:
+            raise self.error
+        self.living.add(str(run_directory))
+        return str(run_directory)
+
+    def alive(self, handle: str) -> bool:
+        return handle in self.living
+
+    def stop(self, handle: str, grace: float) -> None:
+        self.stopped.append(handle)
+
+    def read(self, handle: str, file: str, offset: int, size: int) -> bytes:
+        return b""
+
+
+@pytest.fixture
+def store(tmp_path):
+    with_files = Store.open(f"sqlite:///{tmp_path / 'tunesmith.db'}")
+    yield with_files
+    with_files.close()
+
+
+@pytest.fixture
+def executor():
+    return StandIn()
+
+
+@pytest.fixture
+def daemon(store, executor, tmp_path):
+    return Daemon(
+        store=store,
+        executor=executor,
+        settings=Settings(data_dir=tmp_path),
+        changes=Changes(),
+        inventory=list,
+    )
+
+
+def turn(daemon):
+    """One turn after a call, as the loop does it."""
+    daemon.wake()
+    return daemon._turn()
+
+
+def insert(store, tmp_path, **changes):
+    new = new_task(**changes)
+    return store.insert(replace(new, default_outputs=str(tmp_path / "outputs")))
+
+
+def test_a_start_that_fails_unexpectedly_is_tried_again_and_not_stuck(
+    daemon, store, executor, tmp_path
+):
+    task = insert(store, tmp_path)
+    executor.error = RuntimeError("can't start new thread")
+    with pytest.raises(RuntimeError):
+        turn(daemon)
+    assert store.task(task.id).status is Status.RUNNING
+    executor.error = None
+    daemon._turn()  # settles it, and starts the next attempt
+    now = store.task(task.id)
+    assert (now.status, now.attempt) == (Status.RUNNING, 2)
+    assert executor.living == {str(tmp_path / "tasks" / str(task.id) / "2")}
+
+
+def test_a_start_that_was_not_recorded_but_lives_is_taken_up(daemon, store, executor, tmp_path):
+    task = insert(store, tmp_path)
+    executor.error = RuntimeError("after the process was made")
+    with pytest.raises(RuntimeError):
+        turn(daemon)
+    executor.living.add(str(tmp_path / "tasks" / str(task.id) / "1"))
+    daemon._turn()
+    assert store.attempt(task.id, 1).handle is not None
+    assert store.task(task.id).attempt == 1
+
+
+def test_a_stop_of_a_start_that_was_not_recorded_is_not_forgotten(
+    daemon, store, executor, tmp_path
+):
+    task = insert(store, tmp_path)
+    executor.error = RuntimeError("no")
+    with pytest.raises(RuntimeError):
+        turn(daemon)
+    tasks.stop(task.id, store=store)
+    daemon._adopt()  # as a restarted server does
+    assert store.task(task.id).status is Status.STOPPED
+
+
+def test_a_turn_that_fails_does_not_lose_the_call(daemon, store, tmp_path, monkeypatch):
+    doomed = insert(store, tmp_path)
+    tasks.delete(doomed.id, store=store)
+    real, failures = store.to_delete, [OSError("database is locked")]
+
+    def flaky():
+        if failures:
+            raise failures.pop()
+        return real()
+
+    monkeypatch.setattr(store, "to_delete", flaky)
+    with pytest.raises(OSError, match="locked"):
+        turn(daemon)
+    daemon._turn()
+    assert not store.exists(doomed.id)
+
+
+def test_one_task_that_cannot_be_followed_does_not_stop_the_others(
+    daemon, store, executor, tmp_path, monkeypatch
+):
+    broken, waiting = insert(store, tmp_path), insert(store, tmp_path)
+    turn(daemon)
+    real = executor.alive
+    monkeypatch.setattr(
+        executor, "alive", lambda handle: real(handle) if "/2/" in handle else 1 / 0
+    )
+    tasks.delete(waiting.id, store=store)
+    turn(daemon)
+    assert store.task(broken.id).status is Status.RUNNING
+    assert not store.exists(waiting.id)
+
+
+def test_a_link_to_elsewhere_made_while_a_task_waited_is_not_followed(
+    daemon, store, executor, tmp_path
+):
+    output = tmp_path / "free"
+    task = insert(store, tmp_path, output_path=str(output))
+    output.symlink_to("/etc")
+    turn(daemon)
+    failed = store.task(task.id)
+    assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
+    assert executor.living == set()
