@@ -6,8 +6,9 @@ specification. Nothing here reads a file or a setting.
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -38,6 +39,14 @@ NAMES_ELSEWHERE = {
     "lora_target": "lora_target_modules",
     "scheduler": "lr_scheduler_type",
     "system": "system_prompt",
+    "finetuning_type": "method",
+    "quantization_bit": "quantization_bits",
+    "early_stopping_steps": "early_stopping_patience",
+    "resume": "resume_from_checkpoint",
+    "rslora": "use_rslora",
+    "dora": "use_dora",
+    "neftune_alpha": "neftune_noise_alpha",
+    "val_size": "split",
 }
 
 
@@ -54,7 +63,7 @@ Float = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 
 def _argument(
     default: Any,
-    group: Literal["basic", "schedule", "lora", "saving", "advanced"],
+    group: Literal["basic", "schedule", "lora", "data", "saving", "advanced"],
     *,
     recommended: tuple[float, float] | None = None,
     **bounds: Any,
@@ -71,6 +80,11 @@ def _argument(
     )
 
 
+# Full fine-tuning moves every weight: a learning rate for adapters would wreck the base model.
+FULL_LEARNING_RATE = 2e-5
+SPLIT_NAMES = ("train", "validation", "test")
+
+
 def _drop_not_given(values: Any) -> Any:
     """An empty string or null in a body means 'not given' (wire contract)."""
     if isinstance(values, Mapping):
@@ -83,8 +97,10 @@ class TrainingArguments(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    method: Literal["lora"] = _argument("lora", "basic")
-    """How the base model is tuned."""
+    method: Literal["lora", "qlora", "full"] = _argument("lora", "basic")
+    """How the base model is tuned: an adapter, an adapter on quantised weights, or all weights."""
+    quantization_bits: Literal[4, 8] = _argument(4, "lora")
+    """Of `qlora`: 4 is NF4 with double quantisation, 8 is LLM.int8."""
     num_train_epochs: Float = _argument(3.0, "basic", recommended=(3, 10), gt=0, le=10_000)
     """Passes over the training split; a fraction is allowed."""
     max_steps: Int = _argument(-1, "schedule", ge=-1, le=1_000_000_000)
@@ -94,7 +110,7 @@ class TrainingArguments(BaseModel):
     gradient_accumulation_steps: Int = _argument(1, "basic", ge=1, le=65_536)
     """Forward passes per optimiser step."""
     learning_rate: Float = _argument(2e-4, "basic", recommended=(5e-5, 2e-4), gt=0, le=1)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW. Not given: 2e-4, or 2e-5 for `full`."""
     max_seq_length: Int = _argument(512, "basic", recommended=(256, 2048), ge=8, le=1_048_576)
     """Tokens per sample at most; longer samples are cut at the end."""
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = _argument("cosine", "schedule")
@@ -119,16 +135,30 @@ class TrainingArguments(BaseModel):
     """Dropout before the LoRA matrices."""
     lora_target_modules: Literal["all-linear"] | tuple[str, ...] = _argument("all-linear", "lora")
     """Layers that get an adapter: all-linear, or module names."""
-    system_prompt: str | None = _argument(None, "advanced", max_length=20_000)
-    """System text before every sample; not given: the template's own default."""
+    use_rslora: bool = _argument(False, "lora")
+    """Scale by alpha / sqrt(r) instead of alpha / r: steadier at high ranks."""
+    use_dora: bool = _argument(False, "lora")
+    """Learn magnitude and direction apart (DoRA): slower, often a little better at low ranks."""
+    neftune_noise_alpha: Float | None = _argument(None, "advanced", gt=0, le=1000)
+    """Noise on the embeddings in training (NEFTune); 5 is usual."""
+    system_prompt: str | None = _argument(None, "data", max_length=20_000)
+    """System text before every sample that has none; not given: the template's own default."""
+    split: dict[str, Float] | None = _argument(None, "data")
+    """Parts of train.jsonl for train, validation and test; not given: the files as they are."""
+    on_bad_rows: Literal["error", "skip"] = _argument("error", "data")
+    """What a row that is no sample does: ends the task, or is left out and listed."""
     logging_steps: Int = _argument(10, "saving", ge=1, le=1_000_000)
     """A metrics event every so many steps."""
     eval_steps: Int | None = _argument(None, "saving", ge=1, le=1_000_000_000)
     """Validation every so many steps; not given: after each epoch."""
+    early_stopping_patience: Int | None = _argument(None, "saving", ge=1, le=10_000)
+    """End after so many evaluations without a lower eval_loss, and keep the best checkpoint."""
     save_steps: Int = _argument(500, "saving", ge=1, le=1_000_000_000)
     """A checkpoint every so many steps."""
     save_total_limit: Int = _argument(3, "saving", ge=1, le=10_000)
     """Checkpoints kept at most; the oldest is removed."""
+    resume_from_checkpoint: str | None = _argument(None, "saving", max_length=4096)
+    """Checkpoint directory of an earlier task to go on from."""
     seed: Int = _argument(42, "advanced", ge=0, le=2**32 - 1)
     """Same spec and seed, same losses."""
 
@@ -156,6 +186,40 @@ class TrainingArguments(BaseModel):
         if value == 0:
             raise PydanticCustomError("max_steps_zero", "0 steps train nothing")
         return value
+
+    @field_validator("quantization_bits", mode="before")
+    @classmethod
+    def _as_number(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _parse_split(cls, value: Any) -> Any:
+        """Take "0.8,0.15,0.05" and JSON text too: a shell's --set has no objects."""
+        if isinstance(value, str):
+            try:
+                parts = json.loads(value) if value.lstrip().startswith("{") else value.split(",")
+            except ValueError:
+                raise PydanticCustomError("split", "not a split") from None
+            return parts if isinstance(parts, dict) else dict(zip(SPLIT_NAMES, parts, strict=False))
+        return value
+
+    @field_validator("split")
+    @classmethod
+    def _whole_split(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is None:
+            return None
+        known = set(value) <= set(SPLIT_NAMES) and value.get("train", 0) > 0
+        if not known or min(value.values()) < 0 or abs(sum(value.values()) - 1) > 1e-6:
+            raise PydanticCustomError("split", "not a split")
+        return {name: value.get(name, 0.0) for name in SPLIT_NAMES}
+
+    @model_validator(mode="after")
+    def _learning_rate_of_method(self) -> Self:
+        if self.method == "full" and "learning_rate" not in self.model_fields_set:
+            # Stays a default: it is not marked as given.
+            self.__dict__["learning_rate"] = FULL_LEARNING_RATE
+        return self
 
     @field_validator("lora_target_modules", mode="before")
     @classmethod
@@ -259,6 +323,20 @@ class TaskRequest(BaseModel):
         return None
 
 
+class HubModel(BaseModel):
+    """A base model to download, pinned to one revision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["huggingface", "modelscope"]
+    repo: str
+    """`organisation/name`."""
+    revision: str
+    """Commit (Hugging Face) or revision (ModelScope)."""
+    endpoint: str
+    """URL of the hub or its mirror."""
+
+
 class Spec(BaseModel):
     """The complete input of an attempt (`spec.json`): defaults resolved, paths absolute."""
 
@@ -270,9 +348,13 @@ class Spec(BaseModel):
     name: str
     description: str | None
     base_model: str
-    """Absolute path of a directory that transformers loads."""
+    """Absolute path of the base model's directory; with `hub`, where it will be."""
+    hub: HubModel | None = None
+    """Where to download the base model from if it is not there."""
+    cache_dir: str = ""
+    """Absolute path for converted base models and tokenised data; "" keeps neither."""
     dataset_path: str
-    """Absolute path of a directory with train.jsonl, or of one JSONL file."""
+    """Absolute path of a directory with train.jsonl (or .json, .parquet, .csv), or of one file."""
     output_path: str
     training: TrainingArguments
     given: tuple[str, ...]

@@ -33,8 +33,8 @@ def answer(
 ) -> list[str]:
     """Return one answer a question, without the end-of-turn token. Raises RunFailure."""
     environment.prepare()
+    from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer import model
-    from tunesmith.trainer.prompt import Prompt
 
     device = model.any_device()
     tokenizer = model.load_tokenizer(base_model)

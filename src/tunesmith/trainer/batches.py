@@ -6,36 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class EncodedSamples:
-    """All samples of a split in one array: a million short ones cost no more than their tokens."""
-
-    tokens: NDArray[np.int32]
-    """The token ids of all samples, end to end."""
-    starts: Ints
-    """Where each sample starts in `tokens`; one more entry marks the end of the last."""
-    answers: Ints
-    """Tokens before the answer, per sample (at least 1: the first token follows from nothing)."""
-
-    def __len__(self) -> int:
-        return len(self.answers)
-
-    @property
-    def lengths(self) -> Ints:
-        return np.diff(self.starts)
-
-    def sample(self, index: int) -> NDArray[np.int32]:
-        return self.tokens[self.starts[index] : self.starts[index + 1]]
-
-    def count_tokens(self, indices: Ints) -> int:
-        return int((self.starts[indices + 1] - self.starts[indices]).sum())
-
-    def count_labels(self, indices: Ints) -> int:
-        """Return how many tokens of these samples are learnt."""
-        return self.count_tokens(indices) - int(self.answers[indices].sum())
+from tunesmith.prompt.encoded import EncodedSamples, Ints
 
 
 @dataclass(frozen=True)
@@ -98,16 +69,9 @@ def split(indices: Ints, size: int) -> list[Ints]:
 
 def pack(samples: EncodedSamples, indices: Ints) -> Batch:
     """Lay the samples end to end in one row, with positions that start again with each."""
-    tokens = [samples.sample(index) for index in indices]
+    tokens, learnt = _take(samples, indices)
     lengths = [len(sample) - 1 for sample in tokens]
-    offsets = np.cumsum([0, *lengths[:-1]])
-    prompts = samples.answers[indices]
-    kept = np.concatenate(
-        [
-            offset + np.arange(prompt - 1, length)
-            for offset, prompt, length in zip(offsets, prompts, lengths, strict=True)
-        ]
-    )
+    kept = np.flatnonzero(np.concatenate([mask[1:] for mask in learnt]))
     return Batch(
         input_ids=np.concatenate([sample[:-1] for sample in tokens]).astype(np.int64)[None],
         position_ids=np.concatenate([np.arange(length) for length in lengths])[None],
@@ -115,21 +79,20 @@ def pack(samples: EncodedSamples, indices: Ints) -> Batch:
         kept=kept,
         rows=np.zeros(len(kept), dtype=np.int64),
         columns=np.arange(len(kept)),
-        targets=_targets(tokens, prompts),
+        targets=_targets(tokens, learnt),
     )
 
 
 def pad(samples: EncodedSamples, indices: Ints, padding: int) -> Batch:
     """Give each sample a row of its own, filled up at the end with the token `padding`."""
-    tokens = [samples.sample(index) for index in indices]
+    tokens, learnt = _take(samples, indices)
     lengths = [len(sample) - 1 for sample in tokens]
-    prompts = samples.answers[indices]
     input_ids = np.full((len(tokens), max(lengths)), padding, dtype=np.int64)
     attention_mask = np.zeros_like(input_ids)
     for row, (sample, length) in enumerate(zip(tokens, lengths, strict=True)):
         input_ids[row, :length] = sample[:-1]
         attention_mask[row, :length] = 1
-    spans = [np.arange(prompt - 1, length) for prompt, length in zip(prompts, lengths, strict=True)]
+    spans = [np.flatnonzero(mask[1:]) for mask in learnt]
     kept, columns = np.unique(np.concatenate(spans), return_inverse=True)
     return Batch(
         input_ids=input_ids,
@@ -138,10 +101,19 @@ def pad(samples: EncodedSamples, indices: Ints, padding: int) -> Batch:
         kept=kept,
         rows=np.repeat(np.arange(len(spans)), [len(span) for span in spans]),
         columns=columns,
-        targets=_targets(tokens, prompts),
+        targets=_targets(tokens, learnt),
     )
 
 
-def _targets(tokens: list[NDArray[np.int32]], prompts: Ints) -> Ints:
-    answers = [sample[prompt:] for sample, prompt in zip(tokens, prompts, strict=True)]
+Tokens = list[NDArray[np.int32]]
+Masks = list[NDArray[np.bool_]]
+
+
+def _take(samples: EncodedSamples, indices: Ints) -> tuple[Tokens, Masks]:
+    spans = [slice(samples.starts[index], samples.starts[index + 1]) for index in indices]
+    return [samples.tokens[span] for span in spans], [samples.learnt[span] for span in spans]
+
+
+def _targets(tokens: Tokens, learnt: Masks) -> Ints:
+    answers = [sample[mask] for sample, mask in zip(tokens, learnt, strict=True)]
     return np.concatenate(answers).astype(np.int64)

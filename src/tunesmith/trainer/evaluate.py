@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tunesmith.trainer.batches import EncodedSamples, split
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.trainer.batches import split
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.stop import Stop
 

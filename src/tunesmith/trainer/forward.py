@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.trainer.batches import Batch, EncodedSamples, Ints, pack, pad
+from tunesmith.prompt.encoded import EncodedSamples, Ints
+from tunesmith.trainer.batches import Batch, pack, pad
 
 # Of the root mean square of the logits. Rounding stays well below; another sample that is seen
 # through the mask, or positions that run on, are far above.
@@ -61,7 +62,9 @@ def packs_exactly(forward: Forward) -> bool:
     model = forward.model
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = np.random.default_rng(0).integers(0, vocabulary, 20).astype(np.int32)
-    samples = EncodedSamples(tokens, np.array([0, 9, 20]), np.array([1, 1]))
+    starts = np.array([0, 9, 20])
+    learnt = ~np.isin(np.arange(20), starts)
+    samples = EncodedSamples(tokens, starts, learnt)
     training = model.training
     model.eval()
     try:

@@ -9,9 +9,10 @@ from torch.nn import functional
 
 from tunesmith.errors import RunFailure
 from tunesmith.events import Evaluation, Metrics, Phase, Progress
+from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import Spec
 from tunesmith.trainer.adapter import trained_parameters
-from tunesmith.trainer.batches import EncodedSamples, Step, steps
+from tunesmith.trainer.batches import Step, steps
 from tunesmith.trainer.checkpoint import Checkpoints, TrainerState, rng_state
 from tunesmith.trainer.evaluate import evaluate
 from tunesmith.trainer.forward import Forward

@@ -24,9 +24,9 @@ from tunesmith.trainer.stop import Stop, StopRequested
 if TYPE_CHECKING:
     import torch
 
+    from tunesmith.prompt.prompt import Encoded, Prompt
     from tunesmith.trainer.forward import Forward
     from tunesmith.trainer.loop import Outcome
-    from tunesmith.trainer.prompt import Encoded, Prompt
 
 ADVISED_SAMPLES = 1000  # the specification's
 
@@ -136,9 +136,9 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
 
 
 def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Prepared:
+    from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
     from tunesmith.trainer.model import count_parameters
-    from tunesmith.trainer.prompt import Prompt
 
     training = spec.training
     prompt = Prompt(loaded.tokenizer, training.system_prompt)
@@ -212,7 +212,7 @@ def _save(
     facts = Facts(
         splits={name: used[name] for name in ("train", "valid", "test") if used.get(name, [0])[0]},
         tokens=len(samples.tokens),
-        labels=len(samples.tokens) - int(samples.answers.sum()),
+        labels=int(samples.labels.sum()),
         results={
             "optimiser steps": str(outcome.step),
             **{name: f"{value:.4f}" for name, value in outcome.final.items()},

@@ -1,12 +1,13 @@
 import numpy as np
 
-from tunesmith.trainer.batches import EncodedSamples, pack, pad, steps
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.trainer.batches import pack, pad, steps
 
 # Three samples: prompt 1 2 | answer 3 4;  5 | 6;  7 8 9 | 10
 SAMPLES = EncodedSamples(
     tokens=np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], dtype=np.int32),
     starts=np.array([0, 4, 6, 10]),
-    answers=np.array([2, 1, 3]),
+    learnt=np.array([0, 0, 1, 1, 0, 1, 0, 0, 0, 1], dtype=bool),
 )
 ALL = np.array([0, 1, 2])
 

@@ -10,8 +10,9 @@ import torch
 from tests.specs import make_spec
 from tunesmith import events
 from tunesmith.errors import RunFailure
+from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.trainer import model
-from tunesmith.trainer.batches import EncodedSamples, pack
+from tunesmith.trainer.batches import pack
 from tunesmith.trainer.checkpoint import Checkpoints, find_checkpoints
 from tunesmith.trainer.evaluate import evaluate
 from tunesmith.trainer.forward import Forward
@@ -26,7 +27,9 @@ CPU = torch.device("cpu")
 def samples(count: int = 16) -> EncodedSamples:
     lengths = np.random.default_rng(1).integers(4, 30, count)
     tokens = np.random.default_rng(2).integers(3, 300, lengths.sum()).astype(np.int32)
-    return EncodedSamples(tokens, np.cumsum([0, *lengths]), np.maximum(lengths // 2, 1))
+    starts = np.cumsum([0, *lengths])
+    places = np.arange(len(tokens)) - np.repeat(starts[:-1], lengths)
+    return EncodedSamples(tokens, starts, places >= np.repeat(np.maximum(lengths // 2, 1), lengths))
 
 
 def adapted(base: Path, gradient_checkpointing: bool = False, **arguments: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from tests.tiny_models import make_tokenizer
 from tunesmith.dataset import Sample
 from tunesmith.errors import RunFailure
-from tunesmith.trainer.prompt import Encoded, Prompt
+from tunesmith.prompt.prompt import Encoded, Prompt
 
 CHATML = "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 STRIPPING = (
@@ -32,7 +32,7 @@ def sample(question: str = "What?", answer: str = "That.", line: int = 1) -> Sam
 def one(tokenizer: Any, given: Sample, system: str | None = None) -> tuple[str, str]:
     """Return the text of the prompt and of what is learnt."""
     encoded = Prompt(tokenizer, system).encode([given], 512).samples
-    before = int(encoded.answers[0])
+    before = int(encoded.learnt.argmax())
     return tokenizer.decode(encoded.tokens[:before]), tokenizer.decode(encoded.tokens[before:])
 
 
@@ -54,7 +54,7 @@ def test_the_prompt_is_the_one_of_inference(tokenizer: Any) -> None:
         messages, add_generation_prompt=True, return_dict=False
     )
     encoded = prompt.encode([sample("你叫什么名字？")], 512).samples
-    assert encoded.tokens[: encoded.answers[0]].tolist() == expected
+    assert encoded.tokens[: encoded.learnt.argmax()].tolist() == expected
     assert prompt.prompt_ids("你叫什么名字？") == expected
 
 
@@ -100,7 +100,7 @@ def test_a_tokenizer_that_starts_words_with_a_blank_learns_what_it_would_produce
     encoded = Prompt(tokenizer, None).encode([sample("What", "That")], 512).samples
     whole = tokenizer("<s>[INST] What [/INST] That</s>", add_special_tokens=False)["input_ids"]
     assert encoded.tokens.tolist() == whole
-    assert tokenizer.convert_ids_to_tokens(encoded.tokens[encoded.answers[0] :].tolist()) == [
+    assert tokenizer.convert_ids_to_tokens(encoded.tokens[encoded.learnt.argmax() :].tolist()) == [
         "▁That",
         "</s>",
     ]
@@ -171,7 +171,7 @@ def make_blank_first_tokenizer() -> Any:
 def test_a_cut_sample_keeps_no_more_than_its_part_in_memory(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.trainer.prompt.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("tunesmith.prompt.prompt.ROWS_AT_ONCE", 4)
     prompt, long = Prompt(tokenizer, None), sample("short", "word " * 4000)
     tracemalloc.start()
     encoded = prompt.encode((long for _ in range(300)), 64)

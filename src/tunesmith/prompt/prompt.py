@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.dataset import Sample
-from tunesmith.trainer.batches import EncodedSamples
-from tunesmith.trainer.template import ANSWER, QUESTION, ChatTemplate, Rendered
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.prompt.template import ANSWER, QUESTION, ChatTemplate, Rendered
 
 ROWS_AT_ONCE = 2000
 
@@ -89,7 +89,10 @@ class Prompt:
             answers.append(before)
         starts = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
         joined = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int32)
-        encoded = EncodedSamples(joined, starts, np.array(answers, dtype=np.int64))
+        learnt = np.ones(len(joined), dtype=np.bool_)
+        for start, before in zip(starts[:-1], answers, strict=True):
+            learnt[start : start + before] = False
+        encoded = EncodedSamples(joined, starts, learnt)
         return Encoded(encoded, read, truncated, longest, skipped, first_skipped)
 
     def _rows(self, samples: Iterator[Sample]) -> Iterator[tuple[Sample, Row]]:

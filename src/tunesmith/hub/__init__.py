@@ -1,0 +1,1 @@
+"""Base models of a hub: which names mean one, where they go, how they are downloaded."""
