@@ -1,6 +1,6 @@
 """From the start of a trainer process to its first optimiser step, broken down.
 
-    python benchmarks/trainer_start.py BASE_MODEL_DIR [DATASET]
+    python -m benchmarks.trainer_start BASE_MODEL_DIR [DATASET]
 
 Runs the real trainer for one step, three times, and prints the median of each part. The parts
 are read from the events, so that nothing is added to what is measured. DATASET defaults to
@@ -9,14 +9,13 @@ examples/persona. Run it on an idle machine.
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.one_run import run_once
 from tunesmith import events
-from tunesmith.run_directory import RunDirectory
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
 
 RUNS = 3
@@ -26,7 +25,6 @@ PERSONA = Path(__file__).parents[1] / "examples" / "persona"
 def measure(base_model: Path, dataset: Path) -> dict[str, float]:
     """Return the seconds of each part of one run."""
     with tempfile.TemporaryDirectory() as root:
-        directory = RunDirectory(Path(root))
         training = TrainingArguments(max_steps=1, per_device_train_batch_size=4)
         spec = Spec(
             task_id=1,
@@ -41,17 +39,9 @@ def measure(base_model: Path, dataset: Path) -> dict[str, float]:
             gpu=GpuConfig(),
             devices=(),
         )
-        directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
         began = time.time()
-        with directory.log.open("wb") as log:
-            subprocess.run(
-                [sys.executable, "-m", "tunesmith.trainer", root],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=True,
-            )
+        found = run_once(spec, Path(root))
         ended = time.time()
-        found, _ = events.read(directory.events, 0)
     at = {"start": began, "end": ended}
     for event in found:
         name = event.phase.value if isinstance(event, events.PhaseChanged) else event.type

@@ -26,6 +26,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     CHECKING = "checking"
+    DOWNLOADING = "downloading"
     LOADING = "loading"
     PREPARING = "preparing"
     TRAINING = "training"
@@ -78,6 +79,16 @@ class Progress(_Event):
     epoch: float
     tokens_per_second: float
     eta_seconds: float
+
+
+class Download(_Event):
+    """Of the base model, at most one a second; a snapshot as progress is."""
+
+    type: Literal["download"] = "download"
+    downloaded_bytes: int
+    total_bytes: int
+    bytes_per_second: float
+    eta_seconds: float | None
 
 
 class Metrics(_Event):
@@ -142,6 +153,7 @@ Event = (
     | PhaseChanged
     | Planned
     | Progress
+    | Download
     | Metrics
     | Evaluation
     | Checkpoint
@@ -160,13 +172,22 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, self._flags, 0o644)
         self._seq = 0
+        self._torn = False
 
     def write(self, event: Event) -> None:
         self._seq += 1
         stamped = event.model_copy(update={"seq": self._seq, "at": time.time()})
         # Not model_dump_json: NaN must arrive as a value that can be read back.
         line = json.dumps(stamped.model_dump(mode="json"), ensure_ascii=False) + "\n"
-        os.write(self._file, line.encode("utf-8", "backslashreplace"))
+        self._append(line.encode("utf-8", "backslashreplace"))
+
+    def _append(self, line: bytes) -> None:
+        # A full disk takes a part of a line: the rest of it must not swallow the next event.
+        rest = b"\n" + line if self._torn else line
+        self._torn = True
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self._torn = False
 
 
 def read(path: Path, offset: int) -> tuple[list[Event], int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tunesmith.events import (
     READ_AT_MOST,
+    Download,
     Evaluation,
     Event,
     Finished,
@@ -50,7 +51,9 @@ def live_values(events: Sequence[Event], metrics: dict[str, float]) -> dict[str,
             case Started():
                 changes["pid"] = event.pid
             case PhaseChanged():
-                changes["phase"] = event.phase.value
+                changes |= {"phase": event.phase.value, "download": None}
+            case Download():
+                changes["download"] = event.model_dump(exclude={"v", "seq", "at", "type"})
             case Planned():
                 changes["total_steps"] = event.total_steps
             case Progress() | Metrics():

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from tunesmith.executor import Executor
 from tunesmith.executor.supervisor import trainer_command
+from tunesmith.hub import TOKEN_VARIABLE, access_of
 from tunesmith.run_directory import RunDirectory, write_json
 from tunesmith.settings import Settings
+from tunesmith.spec import Spec
 from tunesmith.store import AttemptRecord, Store, TaskRecord
 
 
@@ -49,7 +51,7 @@ def launch(
     if begun is None:  # stopped or deleted in between
         shutil.rmtree(run.path, ignore_errors=True)
         return
-    store.save_handle(task.id, number, executor.start(run.path, environment_of(devices)))
+    store.save_handle(task.id, number, executor.start(run.path, environment_of(spec, settings)))
 
 
 def _still_as_created(task: TaskRecord) -> None:
@@ -71,12 +73,17 @@ def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirect
     return RunDirectory(settings.tasks_dir / str(task_id) / str(number))
 
 
-def environment_of(devices: tuple[int, ...]) -> dict[str, str]:
-    """Return the variables by which a trainer sees these GPUs and no others."""
-    return {
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices)),
+def environment_of(spec: Spec, settings: Settings) -> dict[str, str]:
+    """Return the variables by which a trainer sees its GPUs and no others, and knows the hub."""
+    variables = {
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.devices)),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the driver's order, which `devices` counts in
     }
+    access = access_of(settings)
+    # A token is for the hub that it was set for, and for nobody else.
+    if spec.hub and access.token and access.endpoint == spec.hub.endpoint:
+        variables[TOKEN_VARIABLE] = access.token
+    return variables
 
 
 def command_of(run: RunDirectory, devices: tuple[int, ...]) -> str:

@@ -47,6 +47,14 @@ class Settings(BaseModel):
     """Trainings at the same time on a machine without a GPU."""
     queue_limit: int = Field(1000, ge=1)
     """Tasks that may wait; creation beyond that is refused."""
+    hub: Literal["huggingface", "modelscope"] = "huggingface"
+    """Where base models that are not on the disk are downloaded from."""
+    hub_endpoint: str | None = None
+    """URL of the hub or of a mirror of it; not given: HF_ENDPOINT, else the hub's own."""
+    hub_token: str | None = Field(None, repr=False)
+    """Token for gated and private models; not given: HF_TOKEN."""
+    offline: bool | None = None
+    """Download nothing; not given: HF_HUB_OFFLINE."""
     stop_grace_seconds: float = Field(30.0, ge=0, le=3600)
     """Time a trainer has to save after a stop, before it is killed."""
     language: Literal["zh", "en"] = "zh"
@@ -67,6 +75,18 @@ class Settings(BaseModel):
         if value not in ("auto", "none"):
             simulated_devices(value)
         return value
+
+    @field_validator("hub_endpoint")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, _, rest = value.partition("://")
+        if scheme not in ("http", "https") or not rest:
+            raise ValueError("expected a URL such as https://huggingface.co")
+        if "@" in rest.split("/", 1)[0]:  # it would be in specs and logs
+            raise ValueError("a password does not belong into the URL; set TUNESMITH_HUB_TOKEN")
+        return value.rstrip("/")
 
     @field_validator("data_dir")
     @classmethod
@@ -90,8 +110,13 @@ class Settings(BaseModel):
 
     @property
     def models_dir(self) -> Path:
-        """A base model given by name is looked for here."""
-        return self.data_dir / "models"
+        """A base model given by name is looked for here, and downloaded to here."""
+        return (self.data_dir / "models").resolve()  # as the outputs
+
+    @property
+    def cache_dir(self) -> Path:
+        """Converted base models and tokenised data; may be removed while nothing runs."""
+        return (self.data_dir / "cache").resolve()
 
     @property
     def store_url(self) -> str:

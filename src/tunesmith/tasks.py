@@ -10,6 +10,7 @@ from tunesmith.dataset import check, find_splits
 from tunesmith.devices import Device
 from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
 from tunesmith.events import Phase
+from tunesmith.hub import find_base_model
 from tunesmith.paths import inside_roots
 from tunesmith.settings import Settings
 from tunesmith.spec import Spec, TaskRequest
@@ -93,20 +94,23 @@ def resolve(
     """
     problems: list[FieldProblem] = []
 
-    def path_of(value: str, field: str) -> Path | None:
+    def path_of(value: str, field: str, *also: Path) -> Path | None:
         try:
-            return inside_roots(value, field, [Path("/")] if roots is None else roots)
+            return inside_roots(value, field, [Path("/")] if roots is None else [*roots, *also])
         except InvalidInput as refused:
             problems.extend(refused.problems)
             return None
 
-    base_model = _base_model_path(request.base_model, settings)
-    model = path_of(base_model, "baseModel") if base_model else None
-    if not base_model:
-        params = {"name": request.base_model, "models_dir": str(settings.models_dir)}
-        problems.append(FieldProblem("baseModel", "field.base_model_unknown_name", params))
-    elif model and (problem := problem_with(model, "baseModel")):
-        problems.append(problem)
+    found, model = None, None
+    try:
+        found = find_base_model(request.base_model, settings)
+    except InvalidInput as refused:
+        problems.extend(refused.problems)
+    else:
+        model = path_of(found.path, "baseModel", settings.models_dir)
+        there = model and (not found.hub or model.exists())
+        if model and there and (problem := problem_with(model, "baseModel")):
+            problems.append(problem)
 
     data = path_of(request.dataset_path, "datasetPath")
     if data:
@@ -131,6 +135,8 @@ def resolve(
         name=request.name,
         description=request.description,
         base_model=str(model),
+        hub=found.hub if found else None,
+        cache_dir=str(settings.cache_dir),
         dataset_path=str(data),
         output_path=str(output) if output else "",
         training=request.training_args,
@@ -139,17 +145,6 @@ def resolve(
         devices=(),
         simulated=any(device.simulated for device in devices),
     )
-
-
-def _base_model_path(value: str, settings: Settings) -> str | None:
-    """A path stays one; a name is a directory under the models directory, None if there is none."""
-    if value.startswith(("/", "~")):
-        return value
-    named = settings.models_dir / value
-    try:
-        return str(named) if named.is_dir() else None
-    except OSError:  # too long a name
-        return None
 
 
 def _check_data(spec: Spec) -> bool:

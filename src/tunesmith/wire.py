@@ -35,6 +35,15 @@ class QueueReason(_Answer):
     message: str
 
 
+class Download(_Answer):
+    """How far the download of a base model is."""
+
+    downloaded_bytes: int
+    total_bytes: int
+    bytes_per_second: float
+    eta_seconds: float | None
+
+
 class Task(_Answer):
     """A fine-tuning task."""
 
@@ -67,6 +76,8 @@ class Task(_Answer):
     elapsed_seconds: float | None
     eta_seconds: float | None
     tokens_per_second: float | None
+    download: Download | None = None
+    """While the base model is downloaded (`phase` downloading)."""
     queue_reason: QueueReason | None
     error: TaskError | None
     devices: list[int]
@@ -123,6 +134,30 @@ class Device(_Answer):
     simulated: bool
     task_id: int | None
     """The running task that holds it."""
+
+
+class PreviewToken(_Answer):
+    """A token of a sample."""
+
+    id: int
+    text: str
+    """"" for a part of a character that ends with a later token."""
+    learnt: bool
+    control: bool
+
+
+class Preview(_Answer):
+    """A sample as a model will see it."""
+
+    text: str
+    family: str
+    prompt_format: str
+    """The family's, "plain", or "template" for the tokenizer's own chat template."""
+    tokens: list[PreviewToken]
+    learnt_tokens: int
+    total_tokens: int
+    """Before the sample was cut."""
+    truncated: bool
 
 
 class Argument(_Answer):

@@ -288,7 +288,7 @@ def test_data_and_template_that_leave_nothing_to_learn(new_run: Any, tmp_path: P
     run = new_run(base=base).start(rows=long * 2, max_seq_length=8)
     assert run.failure.code == "no_labels"
     assert run.failure.params == {"samples": 2, "max_seq_length": 8}
-    assert "no_chat_template" in [event.code for event in run.of(events.Warned)]
+    assert "family_format" in [event.code for event in run.of(events.Warned)]
 
 
 def test_a_loss_that_is_no_number_ends_the_run(new_run: Any, llama: Path, tmp_path: Path) -> None:

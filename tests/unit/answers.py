@@ -40,6 +40,7 @@ def task_answer(task_id: int = 1, **changes: Any) -> dict[str, Any]:
         "elapsedSeconds": 65.0,
         "etaSeconds": 90.0,
         "tokensPerSecond": 100.0,
+        "download": None,
         "queueReason": None,
         "error": None,
         "devices": [],

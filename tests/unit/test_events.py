@@ -1,5 +1,9 @@
 import json
 import math
+import resource
+import signal
+
+import pytest
 
 from tunesmith import events
 from tunesmith.events import EventWriter, Failed, Metrics, Phase, PhaseChanged, read
@@ -94,3 +98,22 @@ def test_bytes_without_a_newline_cannot_stop_the_reader(tmp_path, monkeypatch):
         more, offset = read(path, offset)
         found += more
     assert [event.phase for event in found] == [Phase.SAVING]
+
+
+def test_an_event_that_a_full_disk_cut_swallows_no_later_one(tmp_path, caplog):
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+    writer.write(metrics(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, limits[1]))
+        with pytest.raises(OSError):
+            writer.write(metrics(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    writer.write(metrics(3))
+    found, _ = read(path, 0)
+    assert [event.step for event in found] == [1, 3]
+    assert len(caplog.records) == 1

@@ -25,7 +25,13 @@ from tunesmith.api.language import RequestLanguage
 from tunesmith.api.metrics import point
 from tunesmith.api.queries import EmptyIsNone, TaskId
 from tunesmith.api.state import ServerState, State
-from tunesmith.api.task_answer import elapsed_seconds, error_answer, eta_seconds, queue_reason
+from tunesmith.api.task_answer import (
+    download_answer,
+    elapsed_seconds,
+    error_answer,
+    eta_seconds,
+    queue_reason,
+)
 from tunesmith.errors import NotFound
 from tunesmith.messages import Language, sentence
 from tunesmith.status import TERMINAL, Status
@@ -124,6 +130,7 @@ def event_data(stored: StoredEvent, task: TaskRecord, language: Language) -> dic
 def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str, Any]:
     """Return how a task stands: the live fields of `wire.Task`."""
     reason = queue_reason(task, language)
+    download = download_answer(task)
     return {
         "attempt": task.attempt,
         "status": task.status.value,
@@ -135,6 +142,7 @@ def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str,
         "elapsedSeconds": elapsed_seconds(task, now),
         "etaSeconds": eta_seconds(task, now),
         "tokensPerSecond": task.tokens_per_second,
+        "download": download.model_dump(by_alias=True) if download else None,
         "queueReason": reason.model_dump(by_alias=True) if reason else None,
     }
 
@@ -166,5 +174,6 @@ def _snapshot(task: TaskRecord) -> tuple[Any, ...]:
         task.total_steps,
         task.eta_seconds,
         task.reported_at,
+        task.download,
         task.queue_reason,
     )

@@ -41,6 +41,7 @@ def task_answer(task: TaskRecord, language: Language, *, now: float) -> wire.Tas
         elapsed_seconds=elapsed_seconds(task, now),
         eta_seconds=eta_seconds(task, now),
         tokens_per_second=task.tokens_per_second,
+        download=download_answer(task),
         queue_reason=queue_reason(task, language),
         error=error,
         devices=list(task.devices),
@@ -63,6 +64,13 @@ def eta_seconds(task: TaskRecord, now: float) -> float | None:
         return None
     since = now - task.reported_at if task.reported_at is not None else 0.0
     return max(0.0, task.eta_seconds - max(0.0, since))
+
+
+def download_answer(task: TaskRecord) -> wire.Download | None:
+    """Return how far the download of the base model is, None when there is none."""
+    if task.status is not Status.RUNNING or not task.download:
+        return None
+    return wire.Download(**task.download)
 
 
 def queue_reason(task: TaskRecord, language: Language) -> wire.QueueReason | None:

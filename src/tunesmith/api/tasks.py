@@ -21,7 +21,7 @@ from tunesmith.api.task_answer import task_answer
 from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.launch import run_directory_of
 from tunesmith.messages import Language
-from tunesmith.spec import TaskRequest
+from tunesmith.spec import TaskRequest, Text
 from tunesmith.status import Status
 from tunesmith.store import ORDER_KEYS, TaskQuery, TaskRecord
 
@@ -38,10 +38,10 @@ class ListQuery(BaseModel):
 
     page: int = Field(1, ge=1)
     page_size: int = Field(10, ge=1, le=1000)
-    keyword: str | None = Field(None, description="A part of name or description")
-    name: str | None = Field(None, description="A part of the name")
+    keyword: Text | None = Field(None, description="A part of name or description")
+    name: Text | None = Field(None, description="A part of the name")
     status: Status | None = None
-    base_model: str | None = Field(None, description="A part of the base model")
+    base_model: Text | None = Field(None, description="A part of the base model")
     order_key: str | None = Field(None, description=", ".join(ORDER_KEYS))
     desc: bool | None = None
 

@@ -13,6 +13,7 @@ from tunesmith.cli.devices import devices
 from tunesmith.cli.list import list_tasks
 from tunesmith.cli.logs import logs
 from tunesmith.cli.metrics import metrics
+from tunesmith.cli.preview import preview
 from tunesmith.cli.serve import serve
 from tunesmith.cli.show import show
 from tunesmith.cli.stop import stop
@@ -91,6 +92,7 @@ app.command()(metrics)
 app.command()(stop)
 app.command()(delete)
 app.command()(devices)
+app.command()(preview)
 
 
 def main() -> None:

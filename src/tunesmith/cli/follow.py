@@ -40,6 +40,7 @@ def _take(view: RunView, event: StreamEvent) -> None:
     match event.event:
         case "progress":
             waits = data["queueReason"]
+            fetched = data.get("download")  # an older server does not tell
             view.show(
                 doing=(waits and waits["message"])
                 or (data["phase"] and text(f"phase.{data['phase']}"))
@@ -47,7 +48,9 @@ def _take(view: RunView, event: StreamEvent) -> None:
                 step=data["step"],
                 total_steps=data["totalSteps"],
                 elapsed=data["elapsedSeconds"],
-                left=data["etaSeconds"],
+                left=fetched["etaSeconds"] if fetched else data["etaSeconds"],
+                download=fetched
+                and (fetched["downloadedBytes"], fetched["totalBytes"], fetched["bytesPerSecond"]),
             )
         case "plan":
             view.planned(data["samples"], data["evalSamples"], data["totalSteps"], data["device"])

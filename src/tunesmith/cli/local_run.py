@@ -88,7 +88,7 @@ def _choose(spec: Spec, devices: list[Device]) -> tuple[int, ...]:
 def _run(spec: Spec, run: RunDirectory, executor: Executor, settings: Settings) -> ExitCode:
     with RunView() as view, _stop_signals() as asked:
         try:
-            handle = executor.start(run.path, environment_of(spec.devices))
+            handle = executor.start(run.path, environment_of(spec, settings))
         except OSError as error:
             raise RunFailure("start_failed", reason=error.strerror or str(error)) from None
         progress = _Progress(view)
@@ -145,6 +145,7 @@ class _Progress:
             "step": 0,
             "total_steps": None,
             "left": None,
+            "download": None,
         }
     )
 
@@ -162,7 +163,10 @@ class _Progress:
         view = self.view
         match event:
             case events.PhaseChanged():
-                self._shown["doing"] = text(f"phase.{event.phase}")
+                self._shown |= {"doing": text(f"phase.{event.phase}"), "download": None}
+            case events.Download():
+                there = (event.downloaded_bytes, event.total_bytes, event.bytes_per_second)
+                self._shown |= {"download": there, "left": event.eta_seconds}
             case events.Planned():
                 self._shown["total_steps"] = event.total_steps
                 view.show(elapsed=time.time() - self._began, **self._shown)

@@ -14,7 +14,11 @@ TaskIdsArgument = Annotated[list[int], typer.Argument(metavar="ID...")]
 # What to train: of submit and train.
 BaseModelOption = Annotated[
     str | None,
-    typer.Option("--base-model", metavar="DIR", help="Directory of the base model, or its name."),
+    typer.Option(
+        "--base-model",
+        metavar="DIR",
+        help="Directory of the base model, its name, or a hub's ORGANISATION/NAME[@REVISION].",
+    ),
 ]
 DatasetOption = Annotated[
     str | None,

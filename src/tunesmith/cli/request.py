@@ -62,9 +62,12 @@ def absolute(path: str) -> str:
 
 
 def _base_model(value: str) -> str:
-    """A name without a slash that is not here is one of the server's models."""
-    is_path = "/" in value or value.startswith("~") or (value and Path(value).exists())
-    return absolute(value) if is_path else value
+    """What is not here and looks like a name or a hub's `organisation/name` is the server's."""
+    if not value or value.startswith(("/", "~")) or os.path.exists(value):  # noqa: PTH110  (no error for too long a name)
+        return absolute(value) if value else value
+    from tunesmith.hub.reference import read_reference
+
+    return absolute(value) if "/" in value and not read_reference(value) else value
 
 
 def _read(file: Path) -> dict[str, Any]:

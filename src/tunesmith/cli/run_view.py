@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.cli.task_view import duration, number
+from tunesmith.cli.task_view import duration, fetched, number
 from tunesmith.cli.terminal import console, is_terminal, plain, text
 
 REFRESHES = 4  # a second: elapsed and remaining time run on between two reports
@@ -28,6 +28,8 @@ class RunView:
         self._elapsed: float | None = None
         self._left: float | None = None
         self._reported_at = time.monotonic()
+        self._download: tuple[int, int, float] | None = None
+        self._tenth = -1
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -56,13 +58,28 @@ class RunView:
         total_steps: int | None,
         elapsed: float | None,
         left: float | None,
+        download: tuple[int, int, float] | None = None,
     ) -> None:
-        """Take in where the run is; `elapsed` and `left` are seconds."""
+        """Take in where the run is; `elapsed` and `left` are seconds.
+
+        `download`: bytes there, bytes in all, bytes a second.
+        """
         if doing != self._doing and not self._live.is_started:
             self._line(plain(doing))
         self._doing, self._step, self._total_steps = doing, step, total_steps
         self._elapsed, self._left = elapsed, left
         self._reported_at = time.monotonic()
+        self._show_download(download)
+
+    def _show_download(self, download: tuple[int, int, float] | None) -> None:
+        """Keep what the bar shows; where there is none, a line each tenth of the way."""
+        self._download = download
+        if download is None:
+            self._tenth = -1
+        elif (tenth := 10 * download[0] // max(1, download[1])) != self._tenth:
+            self._tenth = tenth
+            if not self._live.is_started:
+                self._line(f"{10 * tenth:3d} %  {fetched(*download)}")
 
     def warn(self, message: str) -> None:
         self._line(f"⚠ {plain(message)}")
@@ -109,8 +126,12 @@ class RunView:
     def _render(self) -> Any:
         running = 0.0 if self._elapsed is None else time.monotonic() - self._reported_at
         done = 100 * self._step / self._total_steps if self._total_steps else 0.0
+        if self._download:
+            done = 100 * self._download[0] / max(1, self._download[1])
         parts = [f"{done:5.1f} %"]
-        if self._total_steps:
+        if self._download:
+            parts.append(fetched(*self._download))
+        elif self._total_steps:
             parts.append(f"{self._step}/{self._total_steps}")
         if self._loss is not None:
             parts.append(f"loss {number(self._loss)}")
@@ -123,7 +144,7 @@ class RunView:
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
         # Unknown length: the bar pulses.
-        total = 100.0 if self._total_steps else None
+        total = 100.0 if self._total_steps or self._download else None
         bar = ProgressBar(total=total, completed=done, pulse=total is None)
         grid.add_row(Text(plain(self._doing)), bar, Text("  ".join(parts)))
         return grid

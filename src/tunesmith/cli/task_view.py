@@ -8,7 +8,7 @@ from typing import Any
 
 from tunesmith.cli.terminal import is_terminal, notice, plain, print_pairs, print_table, text
 from tunesmith.status import Status
-from tunesmith.wire import Task
+from tunesmith.wire import Download, Task
 
 MARKS = {
     Status.PENDING: "🟡",
@@ -41,6 +41,12 @@ def duration(seconds: float | None) -> str:
 
 def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def fetched(downloaded_bytes: int, total_bytes: int, bytes_per_second: float) -> str:
+    """Return how far a download is: 3.2/15.2 GB, 45.0 MB/s."""
+    there, total = downloaded_bytes / 1e9, total_bytes / 1e9
+    return f"{there:.2f}/{total:.2f} GB, {bytes_per_second / 1e6:.1f} MB/s"
 
 
 def moment(seconds: float | None) -> str:
@@ -103,6 +109,7 @@ def print_task(task: Task) -> None:
             (text("head.status"), status(task.status)),
             (text("head.waits"), task.queue_reason and task.queue_reason.message),
             (text("head.phase"), task.phase and text(f"phase.{task.phase}")),
+            (text("head.download"), task.download and fetched(*_counts(task.download))),
             (text("head.progress"), f"{task.progress:.1f} %"),
             (text("head.step"), steps),
             *((name, number(value)) for name, value in task.metrics.items()),
@@ -124,6 +131,10 @@ def print_task(task: Task) -> None:
     )
     if task.status is Status.FAILED:
         print_failure(task)
+
+
+def _counts(download: Download) -> tuple[int, int, float]:
+    return download.downloaded_bytes, download.total_bytes, download.bytes_per_second
 
 
 def print_end(task: Task) -> None:

@@ -30,7 +30,7 @@ from tunesmith.errors import Misconfigured, TunesmithError, Unreachable
 from tunesmith.messages import Language, user_language
 from tunesmith.spec import TaskRequest
 from tunesmith.status import TERMINAL, Status
-from tunesmith.wire import Argument, Device, Health, Metrics, Task, TaskPage
+from tunesmith.wire import Argument, Device, Health, Metrics, Preview, Task, TaskPage
 
 TIMEOUT = 30.0  # seconds for an answer
 ENDING_TIMEOUT = 180.0  # a deletion waits until the trainer has saved, or its grace is over
@@ -266,6 +266,26 @@ class Client:
         return "".join(kept), start + len(whole)
 
     # The server
+
+    def preview_sample(
+        self,
+        base_model: str,
+        dataset_path: str | Path | None = None,
+        *,
+        sample: Mapping[str, Any] | None = None,
+        row: int = 1,
+        training_args: Mapping[str, Any] | None = None,
+    ) -> Preview:
+        """Return a row of a data set, or `sample`, as a model will see it."""
+        body = {
+            "baseModel": base_model,
+            "datasetPath": None if dataset_path is None else str(dataset_path),
+            "sample": None if sample is None else dict(sample),
+            "row": row,
+            "trainingArgs": dict(training_args or {}),
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        return self._ask(Preview, "POST", "/finetuning/previewSample", timeout=90.0, body=body)
 
     def devices(self) -> list[Device]:
         return self._ask(list[Device], "GET", "/finetuning/getDeviceList")

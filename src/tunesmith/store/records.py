@@ -65,6 +65,8 @@ class TaskRecord:
     reported_at: float | None
     """When the trainer said so: the remaining time shrinks from there."""
     metrics: dict[str, float]
+    download: dict[str, Any] | None
+    """{"downloaded_bytes", "total_bytes", "bytes_per_second", "eta_seconds"} while it lasts."""
     last_event_id: int
     """Of the task's newest event when the row was read; 0 before the first."""
 

@@ -71,6 +71,7 @@ UNREPORTED: Mapping[str, Any] = {
     "eta_seconds": None,
     "reported_at": None,
     "metrics": {},
+    "download": None,
 }
 
 

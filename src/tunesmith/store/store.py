@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import Conflict, NotFound
-from tunesmith.events import Event, Phase, Progress
+from tunesmith.events import Download, Event, Phase, Progress
 from tunesmith.spec import Spec
 from tunesmith.status import TERMINAL, Status, advance
 from tunesmith.store.database import open_database
@@ -254,9 +254,9 @@ class Store:
     ) -> None:
         """Take in what an attempt reported, up to byte `offset` of its report.
 
-        Events that were taken in before are skipped, and progress is kept only as the task's
-        live columns, in `changes`; those of an attempt that is no longer the task's are dropped.
-        Raises NotFound if there is no such attempt.
+        Events that were taken in before are skipped; progress and download are kept only as the
+        task's live columns, in `changes`; those of an attempt that is no longer the task's are
+        dropped. Raises NotFound if there is no such attempt.
         """
         with self._write() as connection:
             query = select(attempts.c.last_seq).where(*_of_attempt(task_id, number))
@@ -267,7 +267,7 @@ class Store:
             for event in events:
                 if event.seq > last_seq:
                     last_seq = event.seq
-                    if not isinstance(event, Progress):
+                    if not isinstance(event, Progress | Download):
                         rows.append(event_row(task_id, number, event))
             if rows:
                 connection.execute(insert(event_table), rows)

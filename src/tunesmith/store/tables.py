@@ -75,6 +75,7 @@ tasks = Table(
     Column("queue_reason", _Json),
     Column("error", _Json),
     Column("description", Text),
+    Column("download", _Json),
     UniqueConstraint("active_output", name="tasks_active_output"),
     # Both answer count and page of a list from the index alone, in the order of the ids:
     # by status (and name), and by name.

@@ -33,12 +33,14 @@ def answer(
 ) -> list[str]:
     """Return one answer a question, without the end-of-turn token. Raises RunFailure."""
     environment.prepare()
+    from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
+    from tunesmith.prompt.tokenizer import load_tokenizer
     from tunesmith.trainer import model
 
     device = model.any_device()
-    tokenizer = model.load_tokenizer(base_model)
-    prompt = Prompt(tokenizer, system_prompt)
+    tokenizer = load_tokenizer(base_model)
+    prompt = Prompt(tokenizer, family_of(base_model), system_prompt)
     tuned = model.load_base_model(base_model, model.choose_dtype("auto", device), device)
     if adapter is not None:
         tuned = model.load_adapter(tuned, adapter)
@@ -52,12 +54,12 @@ def _generate(model: Any, tokenizer: Any, prompt: Any, question: str, max_new_to
 
     ids = prompt.prompt_ids(question)
     given = torch.tensor([ids], device=model.device)
-    ends = {prompt.end_token_id, tokenizer.eos_token_id} - {None}
+    ends = prompt.stop_token_ids
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
-        eos_token_id=sorted(ends),
-        pad_token_id=tokenizer.pad_token_id or min(ends, default=0),
+        eos_token_id=ends,
+        pad_token_id=tokenizer.pad_token_id or (ends or [0])[0],
     )
     with torch.no_grad():
         output = model.generate(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -57,24 +57,6 @@ def be_deterministic(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
-
-
-def load_tokenizer(path: Path) -> Any:
-    """Return the tokenizer of a base model's directory.
-
-    Raises RunFailure `base_model_missing` or `base_model_unreadable`.
-    """
-    _must_exist(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    if not tokenizer.is_fast:
-        reason = f"its tokenizer ({type(tokenizer).__name__}) has no fast form, tokenizer.json"
-        raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
-    return tokenizer
 
 
 def load_base_model(path: Path, dtype: str, device: torch.device) -> Any:

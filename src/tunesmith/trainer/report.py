@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith.events import (
     Checkpoint,
+    Download,
     Evaluation,
     EventWriter,
     Failed,
@@ -34,6 +35,7 @@ class Report:
         self._events = events
         self._phase: Phase | None = None
         self._progressed = 0.0
+        self._tenth = -1
 
     def started(self) -> None:
         versions = {name: found for name in NAMED if (found := _version(name))}
@@ -60,6 +62,17 @@ class Report:
         if now - self._progressed >= PROGRESS_EVERY:
             self._progressed = now
             self._events.write(progress)
+
+    def download(self, download: Download) -> None:
+        """Write how far the download is; the sender sees to it that it is at most once a second."""
+        self._events.write(download)
+        tenth = 10 * download.downloaded_bytes // max(1, download.total_bytes)
+        if tenth != self._tenth:
+            self._tenth = tenth
+            _say(
+                f"downloaded {download.downloaded_bytes / 1e9:.2f} of "
+                f"{download.total_bytes / 1e9:.2f} GB, {download.bytes_per_second / 1e6:.1f} MB/s"
+            )
 
     def metrics(self, metrics: Metrics, total_steps: int) -> None:
         self._progressed = time.monotonic()

@@ -5,14 +5,18 @@ is told within a second, and a run imports nothing it does not use.
 """
 
 import contextlib
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.base_model import problem_with
 from tunesmith.dataset import CheckResult, Splits, check, find_splits, read_samples
+from tunesmith.dataset.conversation import Conversation, Turn
 from tunesmith.errors import RunFailure
-from tunesmith.events import EventWriter, Finished, Phase, Planned
+from tunesmith.events import Download, EventWriter, Finished, Phase, Planned
+from tunesmith.hub import TOKEN_VARIABLE, ensure_there
 from tunesmith.run_directory import RunDirectory, read_json
 from tunesmith.spec import Spec
 from tunesmith.trainer import environment, memory
@@ -66,6 +70,9 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     if rows.train < ADVISED_SAMPLES:
         report.warning("few_samples", count=rows.train)
 
+    base = _base_model(spec, report, stop)
+    spec = spec.model_copy(update={"base_model": str(base)})
+
     report.phase(Phase.LOADING)
     environment.prepare()
     with stop.at_once():
@@ -92,6 +99,30 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     )
 
 
+def _base_model(spec: Spec, report: Report, stop: Stop) -> Path:
+    """Return the directory to load, downloaded if it has to be."""
+    path = Path(spec.base_model)
+    if spec.hub is not None:
+        if not path.is_dir():
+            report.phase(Phase.DOWNLOADING)
+        with stop.at_once():
+            found = ensure_there(
+                spec.hub,
+                path,
+                on_progress=lambda told: report.download(Download(**told)),
+                on_waiting=lambda where: report.warning("download_waits", path=where),
+            )
+        if found and found != spec.hub.revision:
+            revisions = {"found": found, "wanted": spec.hub.revision}
+            report.warning("other_revision", path=str(path), **revisions)
+        if problem := problem_with(path, "baseModel"):
+            reason = {"code": problem.code, "params": problem.params}
+            raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
+    # A secret that nothing from here on needs.
+    os.environ.pop(TOKEN_VARIABLE, None)
+    return path
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """The base model and its tokenizer, and the model with a new adapter."""
@@ -116,6 +147,7 @@ class _Prepared:
 
 
 def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
+    from tunesmith.prompt.tokenizer import load_tokenizer
     from tunesmith.trainer import model
 
     device = model.choose_device(spec)
@@ -129,21 +161,24 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
         memory.cap(spec.gpu.max_memory_gib, device)
     model.be_deterministic(spec.training.seed, device)
     path = Path(spec.base_model)
-    tokenizer = model.load_tokenizer(path)
+    tokenizer = load_tokenizer(path)
     base = model.load_base_model(path, dtype, device)
     adapted = model.add_lora(base, spec.training, spec.gradient_checkpointing)
     return _Loaded(device, name, dtype, tokenizer, base, adapted)
 
 
 def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Prepared:
+    from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
     from tunesmith.trainer.model import count_parameters
 
     training = spec.training
-    prompt = Prompt(loaded.tokenizer, training.system_prompt)
-    if prompt.template.is_plain:
+    prompt = Prompt(loaded.tokenizer, family_of(Path(spec.base_model)), training.system_prompt)
+    if prompt.is_plain:
         report.warning("no_chat_template")
+    elif prompt.own_template is not None:
+        report.warning("family_format", format=prompt.format_name)
     train = _encode(prompt, splits.train, spec, report)
     if not len(train.samples):
         raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
@@ -221,14 +256,23 @@ def _save(
         end_token_id=prepared.prompt.end_token_id,
     )
     # A template of our own goes with the result: the base model has none.
-    template = loaded.tokenizer.chat_template if prepared.prompt.template.is_plain else None
+    template = prepared.prompt.own_template
     base, output = Path(spec.base_model), Path(spec.output_path)
     write_result(output, loaded.adapted, base, template, model_card(spec, facts))
 
 
 def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encoded":
     limit = spec.training.max_seq_length
-    encoded = prompt.encode(read_samples(file), limit)
+    encoded = _encode_once(prompt, file, spec)
+    if encoded.refused:
+        line, token = encoded.refused[0]
+        if spec.training.on_bad_rows == "error":
+            problem = {"code": "row.control_token", "params": {"token": token}}
+            raise RunFailure("bad_row", file=file.name, line=line, problem=problem)
+        refused = {"count": len(encoded.refused), "line": line, "file": file.name}
+        report.warning("rows_with_control_tokens", token=token, **refused)
+    if encoded.with_system and not prompt.has_system_role:
+        report.warning("no_system_role", count=encoded.with_system)
     if encoded.truncated:
         report.warning(
             "samples_truncated",
@@ -245,6 +289,31 @@ def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encode
             file=file.name,
         )
     return encoded
+
+
+def _encode_once(prompt: "Prompt", file: Path, spec: Spec) -> "Encoded":
+    """Encode the samples of `file`, or take what an earlier run kept of the same."""
+    from tunesmith import __version__
+    from tunesmith.prompt.cache import TokenCache, cache_key
+
+    limit = spec.training.max_seq_length
+
+    def encode() -> "Encoded":
+        rows = (
+            Conversation((Turn(sample.prompt, sample.output),), None, sample.line)
+            for sample in read_samples(file)
+        )
+        return prompt.encode(rows, limit)
+
+    if not spec.cache_dir:
+        return encode()
+    cache = TokenCache(Path(spec.cache_dir) / "tokens")
+    try:
+        data = cache.data_hash(file)
+    except OSError:
+        return encode()  # which says what is wrong with the file
+    key = cache_key([__version__, prompt.fingerprint, data, str(limit), spec.training.on_bad_rows])
+    return cache.encoded(key, encode)
 
 
 def _check_vocabulary(base: Any, path: Path, train: "Encoded", valid: "Encoded | None") -> None:

@@ -218,6 +218,7 @@ def test_empty_and_unknown_query_values_mean_not_given(api, state):
         ({"status": "sleeping"}, "status"),
         ({"orderKey": "password"}, "orderKey"),
         ({"desc": "perhaps"}, "desc"),
+        ({"name": "a\0b"}, "name"),
     ],
 )
 def test_a_wrong_list_query_is_named(api, query, field):

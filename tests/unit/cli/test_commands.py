@@ -86,6 +86,32 @@ def test_show_as_json_is_the_task_as_the_wire_has_it(run):
     assert json.loads(done.stdout) == FAILED
 
 
+def test_show_follow_tells_how_far_the_download_is(run):
+    def snapshot(downloaded, speed=4.5e7):
+        fetched = {"downloadedBytes": downloaded, "totalBytes": 10_000_000_000}
+        fetched |= {"bytesPerSecond": speed, "etaSeconds": 60.0}
+        now = {"status": "running", "phase": "downloading", "step": 0, "totalSteps": None}
+        now |= {"elapsedSeconds": 3.0, "etaSeconds": None, "queueReason": None}
+        return (None, "progress", now | {"download": fetched})
+
+    told = events(
+        snapshot(1_000_000_000),
+        snapshot(1_100_000_000),
+        snapshot(5_200_000_000),
+        (9, "status", {"status": "stopped"}),
+    )
+    ended = task_answer(status="stopped")
+    routes = Routes(
+        getTask=[lambda request: success(task_answer()), lambda request: success(ended)],
+        streamTask=[lambda request: told, *ENDED],
+    )
+    assert run("show", "1", "--follow", routes=routes).stdout.splitlines() == [
+        "downloading",
+        " 10 %  1.00/10.00 GB, 45.0 MB/s",
+        " 50 %  5.20/10.00 GB, 45.0 MB/s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("ended", "code", "word"),
     [

@@ -62,8 +62,15 @@ def test_options_alone_make_a_request_with_absolute_paths(here):
 
 def test_a_base_model_that_is_not_here_stays_a_name_of_the_server(here):
     assert build(base_model="smol")["baseModel"] == "smol"
-    assert build(base_model="models/smol")["baseModel"] == str(here / "models" / "smol")
+    assert build(base_model="./models/smol")["baseModel"] == str(here / "models" / "smol")
+    assert build(base_model="a/b/smol")["baseModel"] == str(here / "a" / "b" / "smol")
     assert build(base_model="~/smol")["baseModel"] == str(Path.home() / "smol")
+
+
+def test_a_hub_id_stays_one_unless_there_is_such_a_directory(here):
+    assert build(base_model="Qwen/Qwen2-7B@main")["baseModel"] == "Qwen/Qwen2-7B@main"
+    (here / "Qwen" / "Qwen2-7B").mkdir(parents=True)
+    assert build(base_model="Qwen/Qwen2-7B")["baseModel"] == str(here / "Qwen" / "Qwen2-7B")
 
 
 def test_a_file_may_use_wire_or_python_names_and_options_win(here):

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from tests.tiny_models import make_tokenizer
-from tunesmith.dataset import Sample
+from tunesmith.dataset.conversation import Conversation, Turn
 from tunesmith.errors import RunFailure
-from tunesmith.prompt.prompt import Encoded, Prompt
+from tunesmith.families import Family, recognise
+from tunesmith.prompt.prompt import Encoded
+from tunesmith.prompt.prompt import Prompt as FamilyPrompt
+
+GENERIC = recognise({}, {}, {})
 
 CHATML = "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 STRIPPING = (
@@ -25,11 +29,15 @@ LOOKING = (
 REWRITING = STRIPPING.replace("| trim", "| replace('\\n', ' ')")
 
 
-def sample(question: str = "What?", answer: str = "That.", line: int = 1) -> Sample:
-    return Sample(instruction=question, input="", output=answer, line=line)
+def sample(question: str = "What?", answer: str = "That.", line: int = 1) -> Conversation:
+    return Conversation((Turn(question, answer),), None, line)
 
 
-def one(tokenizer: Any, given: Sample, system: str | None = None) -> tuple[str, str]:
+def Prompt(tokenizer: Any, system: str | None, family: Family = GENERIC) -> FamilyPrompt:
+    return FamilyPrompt(tokenizer, family, system)
+
+
+def one(tokenizer: Any, given: Conversation, system: str | None = None) -> tuple[str, str]:
     """Return the text of the prompt and of what is learnt."""
     encoded = Prompt(tokenizer, system).encode([given], 512).samples
     before = int(encoded.learnt.argmax())
@@ -123,7 +131,7 @@ def test_nothing_left_is_no_error_here(tokenizer: Any) -> None:
 def test_a_tokenizer_without_a_template_gets_a_plain_one() -> None:
     tokenizer = make_tokenizer(chat_template=False)
     prompt = Prompt(tokenizer, None)
-    assert prompt.template.is_plain and tokenizer.chat_template
+    assert prompt.is_plain and tokenizer.chat_template
     assert one(make_tokenizer(chat_template=False), sample(), "Be brief.") == (
         "Be brief.\n\n### Instruction:\nWhat?\n\n### Response:\n",
         "That.<|endoftext|>",

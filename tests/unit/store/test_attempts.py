@@ -9,6 +9,7 @@ import pytest
 from tests.unit.store.samples import begin, new_task, running
 from tunesmith import events
 from tunesmith.errors import NotFound
+from tunesmith.ingest import live_values
 from tunesmith.status import Status
 from tunesmith.store import Store
 
@@ -86,6 +87,18 @@ def test_an_unknown_attempt_is_not_found(store: Store) -> None:
         store.attempt(task.id, 1)
     with pytest.raises(NotFound):
         store.record(task.id, 1, [metrics(1, 1)], 10)
+
+
+def test_a_download_is_kept_only_as_it_stands(store: Store) -> None:
+    task = running(store)
+    told = {"downloaded_bytes": 5, "total_bytes": 10, "bytes_per_second": 1.0, "eta_seconds": 5.0}
+    download = events.Download(seq=1, at=101.0, **told)
+    store.record(task.id, 1, [download], 10, **live_values([download], {}))
+    assert store.task(task.id).download == told
+    assert reported(store, task.id) == []
+    loading = events.PhaseChanged(seq=2, at=102.0, phase=events.Phase.LOADING)
+    store.record(task.id, 1, [loading], 20, **live_values([loading], {}))
+    assert store.task(task.id).download is None
 
 
 def test_recorded_events_move_the_attempt_and_the_live_columns(store: Store) -> None:
