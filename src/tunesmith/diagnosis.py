@@ -82,10 +82,16 @@ def suggested_change(code: str, spec: Spec) -> dict[str, Any]:
             }
         if not spec.gradient_checkpointing:
             return {"gradient_checkpointing": True}
+        if smaller := {"full": "lora", "lora": "qlora"}.get(training.method):
+            return {"method": smaller}
         if training.max_seq_length > 128:
             return {"max_seq_length": training.max_seq_length // 2}
     if code == "nan_loss":
         return {"learning_rate": training.learning_rate / 4}
+    if code in ("checkpoint_unusable", "checkpoint_of_other_run", "nothing_to_resume"):
+        return {"resume_from_checkpoint": ""}  # not given
+    if code == "early_stopping_without_validation":
+        return {"early_stopping_patience": ""}
     if code == "no_labels":
         return {"max_seq_length": training.max_seq_length * 2}
     if code == "targets_missing":

@@ -94,11 +94,16 @@ def test_the_suggestion_against_memory_keeps_the_effective_batch():
     assert change == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
 
 
-def test_with_a_batch_of_one_checkpointing_then_length_are_suggested():
+def test_with_a_batch_of_one_checkpointing_then_a_leaner_method_then_length_are_suggested():
     one = make_spec(per_device_train_batch_size=1)
     assert suggested_change("out_of_memory", one) == {"gradient_checkpointing": True}
-    both = make_spec(per_device_train_batch_size=1, gradient_checkpointing=True)
-    assert suggested_change("out_of_memory", both) == {"max_seq_length": 256}
+    least = {"per_device_train_batch_size": 1, "gradient_checkpointing": True}
+    for method, change in (
+        ("full", {"method": "lora"}),
+        ("lora", {"method": "qlora"}),
+        ("qlora", {"max_seq_length": 256}),
+    ):
+        assert suggested_change("out_of_memory", make_spec(method=method, **least)) == change
 
 
 def test_log_lines_start_at_the_last_traceback():

@@ -105,6 +105,17 @@ def pad(samples: EncodedSamples, indices: Ints, padding: int) -> Batch:
     )
 
 
+def sample_lengths(batch: Batch) -> Ints:
+    """Return [rows, length]: how long the sample is that each input token belongs to."""
+    if batch.attention_mask is not None:
+        counts = batch.attention_mask.sum(axis=1, keepdims=True)
+        return np.ascontiguousarray(np.broadcast_to(counts, batch.input_ids.shape))
+    assert batch.position_ids is not None
+    starts = np.flatnonzero(batch.position_ids[0] == 0)
+    lengths = np.diff([*starts, batch.input_ids.shape[1]])
+    return np.repeat(lengths, lengths)[None]
+
+
 Tokens = list[NDArray[np.int32]]
 Masks = list[NDArray[np.bool_]]
 

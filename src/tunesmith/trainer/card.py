@@ -1,6 +1,7 @@
 """The model card of a result: README.md with what was trained, on what, how, and how it went."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,25 +11,24 @@ from tunesmith.spec import Spec
 CARD = """\
 ---
 base_model: {base_yaml}
-library_name: peft
+library_name: {library}
 pipeline_tag: text-generation
 tags:
-- lora
+- {method}
 - tunesmith
 ---
 
 # {name}
 
-{description}A LoRA adapter for the base model `{base}`, trained with Tunesmith {version}.
+{description}{what} `{base}`, trained with Tunesmith {version}.
 
 ## Use
 
 ```python
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
+{imports}
 
 path = {output}
-model = AutoPeftModelForCausalLM.from_pretrained(path)
+model = {loader}.from_pretrained(path)
 tokenizer = AutoTokenizer.from_pretrained(path)
 messages = {messages}
 prompt = tokenizer.apply_chat_template(
@@ -61,6 +61,26 @@ were learnt.
 """
 
 
+WHAT = {
+    "lora": "A LoRA adapter for the base model",
+    "qlora": "A LoRA adapter, trained on {bits}-bit weights (QLoRA), for the base model",
+    "full": "A model fine-tuned in full from the base model",
+}
+KINDS = {
+    False: {
+        "library": "peft",
+        "imports": "from peft import AutoPeftModelForCausalLM\n"
+        "from transformers import AutoTokenizer",
+        "loader": "AutoPeftModelForCausalLM",
+    },
+    True: {
+        "library": "transformers",
+        "imports": "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "loader": "AutoModelForCausalLM",
+    },
+}
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a card tells beyond the spec."""
@@ -70,15 +90,18 @@ class Facts:
     tokens: int
     labels: int
     results: dict[str, str]
-    end_token_id: int | None
+    stop_token_ids: Sequence[int]
 
 
 def model_card(spec: Spec, facts: Facts) -> str:
     messages = [{"role": "user", "content": "..."}]
     if spec.training.system_prompt is not None:
         messages.insert(0, {"role": "system", "content": spec.training.system_prompt})
-    eos = "" if facts.end_token_id is None else f", eos_token_id={facts.end_token_id}"
+    eos = f", eos_token_id={list(facts.stop_token_ids)}" if facts.stop_token_ids else ""
     return CARD.format(
+        **KINDS[spec.training.method == "full"],
+        what=WHAT[spec.training.method].format(bits=spec.training.quantization_bits),
+        method=spec.training.method,
         base_yaml=json.dumps(spec.base_model, ensure_ascii=False),
         name=_one_line(spec.name),
         description=f"{spec.description}\n\n" if spec.description else "",

@@ -1,16 +1,50 @@
 """Checkpoints: `checkpoint-<step>/` in the output path, whole or not there, the oldest pruned."""
 
+import hashlib
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tunesmith.run_directory import write_json
-from tunesmith.trainer.adapter import adapter_bytes, write_adapter
+from tunesmith.errors import RunFailure
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.run_directory import read_json, write_json
+from tunesmith.spec import Spec
 from tunesmith.trainer.disk import draft, flush
+from tunesmith.trainer.weights import trained_parameters, weights_bytes, write_weights
+
+FORMAT = 2
+OPTIMIZER, RNG, STATE = "optimizer.pt", "rng_state.pt", "trainer_state.json"
+# A run that goes on with another of these would be another run.
+MUST_MATCH = (
+    "method",
+    "quantization_bits",
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_target_modules",
+    "use_rslora",
+    "use_dora",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "max_seq_length",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The evaluation with the lowest eval_loss so far, and its checkpoint."""
+
+    step: int
+    eval_loss: float
+    token_accuracy: float
+    path: str
+    worse: int = 0
+    """Evaluations since then."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +53,26 @@ class TrainerState:
 
     step: int
     total_steps: int
-    epoch: float
-    micro_batch: int
-    """Micro-batches done in the epoch that `step` lies in."""
-    seed: int
     samples: int
+    data: str
+    """SHA-256 of the training samples' token ids and label masks."""
     base_model: str
-    format: int = 1
+    arguments: dict[str, Any]
+    """The training arguments of the run."""
+    loss_sum: float
+    labels: int
+    """Loss and answer tokens since the last metrics event."""
+    final: dict[str, float]
+    best: Best | None = None
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A checkpoint to go on from."""
+
+    path: Path
+    state: TrainerState = field(repr=False)
 
 
 class Checkpoints:
@@ -35,10 +82,15 @@ class Checkpoints:
         self._output = output
         self._keep = keep
         self.last_step: int | None = None
+        self.best: Path | None = None
+        """Never pruned."""
+
+    def path_of(self, step: int) -> Path:
+        return self._output / f"checkpoint-{step}"
 
     def needed_bytes(self, model: Any) -> int:
-        """Return about what a checkpoint takes: the adapter and AdamW's two moments of it."""
-        return 3 * adapter_bytes(model)
+        """Return about what a checkpoint takes: the trained weights and AdamW's two moments."""
+        return weights_bytes(model) + 2 * sum(p.numel() * 4 for p in trained_parameters(model))
 
     def save(
         self,
@@ -48,12 +100,12 @@ class Checkpoints:
         state: TrainerState,
     ) -> Path:
         """Write a checkpoint and return its directory. Raises RunFailure `disk_full`."""
-        target = self._output / f"checkpoint-{state.step}"
+        target = self.path_of(state.step)
         with draft(self._output, target.name, self.needed_bytes(model)) as directory:
-            write_adapter(model, state.base_model, directory)
-            torch.save(optimizer.state_dict(), directory / "optimizer.pt")
-            torch.save(rng, directory / "rng_state.pt")
-            write_json(directory / "trainer_state.json", asdict(state))
+            write_weights(model, state.base_model, directory)
+            torch.save(optimizer.state_dict(), directory / OPTIMIZER)
+            torch.save(rng, directory / RNG)
+            write_json(directory / STATE, asdict(state))
             flush(directory)
             directory.rename(target)
         self.last_step = state.step
@@ -62,7 +114,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         for _, path in sorted(find_checkpoints(self._output))[: -self._keep]:
-            shutil.rmtree(path)
+            if path != self.best:
+                shutil.rmtree(path)
 
 
 def find_checkpoints(output: Path) -> list[tuple[int, Path]]:
@@ -71,9 +124,88 @@ def find_checkpoints(output: Path) -> list[tuple[int, Path]]:
     return [(int(match[1]), path) for match, path in found if match]
 
 
+def find_resume(spec: Spec) -> Resume | None:
+    """Return the checkpoint that `spec` names, or for a second attempt the newest in its output.
+
+    Raises RunFailure `checkpoint_unusable` or `checkpoint_of_other_run`.
+    """
+    if spec.training.resume_from_checkpoint is not None:
+        path = Path(spec.training.resume_from_checkpoint)
+    else:
+        output = Path(spec.output_path)
+        saved = find_checkpoints(output) if spec.attempt > 1 and output.is_dir() else []
+        if not saved:
+            return None
+        path = max(saved)[1]
+    state = read_state(path)
+    _require_same(spec, state, path)
+    return Resume(path, state)
+
+
+def read_state(path: Path) -> TrainerState:
+    """Return the state in the checkpoint `path`. Raises RunFailure `checkpoint_unusable`."""
+    missing = [name for name in (STATE, OPTIMIZER, RNG) if not (path / name).is_file()]
+    if missing or not any(path.glob("*.safetensors")):
+        lacking = ", ".join(missing) or "weights (*.safetensors)"
+        raise RunFailure("checkpoint_unusable", path=str(path), reason=f"it has no {lacking}")
+    try:
+        values = read_json(path / STATE) or {}
+        best = values.pop("best", None)
+        state = TrainerState(**values, best=None if best is None else Best(**best))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunFailure("checkpoint_unusable", path=str(path), reason=str(error)) from None
+    if state.format != FORMAT:
+        reason = f"its format is {state.format}; this version reads {FORMAT}"
+        raise RunFailure("checkpoint_unusable", path=str(path), reason=reason)
+    return state
+
+
+def data_hash(samples: EncodedSamples) -> str:
+    """Return what tells whether a run goes on with the data that it began with."""
+    digest = hashlib.sha256()
+    for array in (samples.tokens, samples.starts, samples.learnt):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def require_same_data(resume: Resume, samples: EncodedSamples) -> None:
+    """Raise RunFailure `checkpoint_of_other_run` unless it was made with these samples."""
+    if resume.state.data != data_hash(samples):
+        there, here = f"{resume.state.samples} samples", f"{len(samples)} samples"
+        if there == here:
+            there, here = "others", "these"
+        params = {"name": "the training samples", "there": there, "here": here}
+        raise RunFailure("checkpoint_of_other_run", path=str(resume.path), **params)
+
+
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the state of the random number generators that training draws from (dropout)."""
+    """Return the state of the random number generators that training draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
+
+
+def restore(resume: Resume, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Put optimizer and random number generators where they were at the checkpoint."""
+    try:
+        rng = torch.load(resume.path / RNG, weights_only=True)
+        moments = torch.load(resume.path / OPTIMIZER, map_location=device, weights_only=True)
+        optimizer.load_state_dict(moments)
+    except Exception as error:  # whatever a damaged file makes torch raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunFailure("checkpoint_unusable", path=str(resume.path), reason=reason) from error
+    torch.set_rng_state(rng["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in rng:
+        torch.cuda.set_rng_state(rng["cuda"].cpu(), device)
+
+
+def _require_same(spec: Spec, state: TrainerState, path: Path) -> None:
+    here = spec.training.model_dump(mode="json") | {"base_model": spec.base_model}
+    there = state.arguments | {"base_model": state.base_model}
+    unused = {"full": ("lora", "use_", "quantization"), "lora": ("quantization",), "qlora": ()}
+    for name in ("base_model", *MUST_MATCH):
+        if name.startswith(unused[spec.training.method]) or there.get(name) == here[name]:
+            continue
+        params = {"name": name, "there": str(there.get(name)), "here": str(here[name])}
+        raise RunFailure("checkpoint_of_other_run", path=str(path), **params)

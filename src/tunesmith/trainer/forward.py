@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from tunesmith.prompt.encoded import EncodedSamples, Ints
-from tunesmith.trainer.batches import Batch, pack, pad
+from tunesmith.trainer.batches import Batch, pack, pad, sample_lengths
+from tunesmith.trainer.neftune import EmbeddingNoise
 
 # Of the root mean square of the logits. Rounding stays well below; another sample that is seen
 # through the mask, or positions that run on, are far above.
@@ -17,13 +18,26 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 class Forward:
     """Runs micro-batches through `model`: packed end to end if that is exact, else padded."""
 
-    def __init__(self, model: Any, padding: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        padding: int,
+        *,
+        autocast: bool = False,
+        neftune_noise_alpha: float | None = None,
+    ) -> None:
+        """`autocast` computes in bf16 over weights in fp32."""
         self.model = model
+        self._autocast = autocast
         self.device = next(model.parameters()).device
         self._padding = padding
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._takes_positions = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._noise: EmbeddingNoise | None = None
+        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        parameters = inspect.signature(self._base.forward).parameters
+        self._takes_positions = "logits_to_keep" in parameters
         self.packed = packs_exactly(self)
+        if neftune_noise_alpha is not None:
+            self._noise = EmbeddingNoise(model, neftune_noise_alpha)
 
     def logits(self, samples: EncodedSamples, indices: Ints) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits [answer tokens, vocabulary] and the token ids [answer tokens] that follow.
@@ -43,12 +57,24 @@ class Forward:
         kept = self._tensor(batch.kept)
         if self._takes_positions:
             given["logits_to_keep"] = kept
-        logits: torch.Tensor = self.model(**given, use_cache=False).logits
+        if self._noise is not None:
+            self._noise.lengths = self._tensor(sample_lengths(batch))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            logits: torch.Tensor = self.model(**given, use_cache=False).logits
         if not self._takes_positions:
             logits = logits[:, kept]
         if batch.attention_mask is None:
             return logits[0]
         return logits[self._tensor(batch.rows), self._tensor(batch.columns)]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The number format that the logits are as exact as."""
+        # LLM.int8 rounds activations, and which columns it spares hangs on the whole batch.
+        if self._autocast or getattr(self._base, "is_loaded_in_8bit", False):
+            return torch.bfloat16
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     def _tensor(self, array: Ints) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -78,5 +104,5 @@ def packs_exactly(forward: Forward) -> bool:
     alone = torch.cat(each)
     scale = alone.square().mean().sqrt()
     difference = (both - alone).square().mean().sqrt()
-    tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])
+    tolerance = TOLERANCE.get(forward.precision, TOLERANCE[torch.bfloat16])
     return bool(difference <= tolerance * scale)

@@ -2,7 +2,8 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -11,15 +12,23 @@ from tunesmith.errors import RunFailure
 from tunesmith.events import Evaluation, Metrics, Phase, Progress
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import Spec
-from tunesmith.trainer.adapter import trained_parameters
 from tunesmith.trainer.batches import Step, steps
-from tunesmith.trainer.checkpoint import Checkpoints, TrainerState, rng_state
-from tunesmith.trainer.evaluate import evaluate
+from tunesmith.trainer.checkpoint import (
+    Best,
+    Checkpoints,
+    Resume,
+    TrainerState,
+    data_hash,
+    restore,
+    rng_state,
+)
+from tunesmith.trainer.evaluate import Scores, evaluate
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
+from tunesmith.trainer.weights import load_weights, trained_parameters
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,9 @@ class Outcome:
     stopped: bool
     seconds: float
     final: dict[str, float]
-    """Last values: loss, eval_loss, token_accuracy."""
+    """Last values: loss; eval_loss and token_accuracy, those of `best_step` if there is one."""
+    best_step: int | None = None
+    """With early stopping: the step whose weights the model has now."""
 
 
 class Training:
@@ -48,6 +59,7 @@ class Training:
         checkpoints: Checkpoints,
         report: Report,
         stop: Stop,
+        resume: Resume | None = None,
     ) -> None:
         self._forward, self._samples, self._valid = forward, samples, valid
         self._plan, self._spec, self._arguments = plan, spec, spec.training
@@ -66,14 +78,19 @@ class Training:
         # Since the last metrics event:
         self._loss_sum, self._labels = 0.0, 0
         self._final: dict[str, float] = {}
+        self._best: Best | None = None
+        self._resume = resume
+        self._data = data_hash(samples)
 
     def train(self) -> Outcome:
-        """Take all steps of the plan, or as many as a stop leaves time for."""
+        """Take all steps of the plan that are not done, or as many as a stop leaves time for."""
         began = time.monotonic()
         arguments, plan = self._arguments, self._plan
         self._forward.model.train()
         # The base model's dropout must not be what decides over equal losses of equal runs.
         torch.manual_seed(arguments.seed)
+        if self._resume:
+            self._go_on_from(self._resume)
         for step in steps(
             len(self._samples),
             plan.total_steps,
@@ -81,6 +98,8 @@ class Training:
             arguments.gradient_accumulation_steps,
             arguments.seed,
         ):
+            if step.number <= self._step:
+                continue  # done before the checkpoint
             started = time.perf_counter()
             if not self._optimiser_step(step):
                 break
@@ -91,7 +110,7 @@ class Training:
                 time.perf_counter() - started, self._samples.count_tokens(step.indices)
             )
             self._after_step()
-            if self._stop.requested:
+            if self._stop.requested or self._patience_is_over():
                 break
         stopped = self._stop.requested
         if stopped:
@@ -100,7 +119,41 @@ class Training:
                 self._report_metrics()
             if self._step:
                 self._save()
-        return Outcome(self._step, stopped, time.monotonic() - began, self._final)
+        best_step = None if stopped else self._take_best()
+        seconds = time.monotonic() - began
+        return Outcome(self._step, stopped, seconds, self._final, best_step)
+
+    def _go_on_from(self, resume: Resume) -> None:
+        state = resume.state
+        load_weights(self._forward.model, resume.path)
+        restore(resume, self._optimizer, self._forward.device)
+        self._step = self._checkpoints.last_step = state.step
+        self._loss_sum, self._labels = state.loss_sum, state.labels
+        self._final = dict(state.final)
+        self._rng = rng_state(self._forward.device)
+        if state.best and Path(state.best.path).is_dir():
+            self._best = state.best
+            self._checkpoints.best = Path(state.best.path)
+
+    def _patience_is_over(self) -> bool:
+        patience = self._arguments.early_stopping_patience
+        if patience is None or self._best is None or self._best.worse < patience:
+            return False
+        best = {"best_step": self._best.step, "eval_loss": self._best.eval_loss}
+        if self._labels:
+            self._report_metrics()
+        self._report.warning("early_stopped", step=self._step, patience=patience, **best)
+        return True
+
+    def _take_best(self) -> int | None:
+        """With early stopping, go back to the weights of the best evaluation; return its step."""
+        best = self._best
+        if self._arguments.early_stopping_patience is None or best is None:
+            return None
+        if best.step != self._step:
+            load_weights(self._forward.model, Path(best.path))
+        self._final |= {"eval_loss": best.eval_loss, "token_accuracy": best.token_accuracy}
+        return best.step
 
     def _optimiser_step(self, step: Step) -> bool:
         """Learn from the samples of `step`; return False if a stop came before its end.
@@ -186,21 +239,37 @@ class Training:
                 seconds=seconds,
             )
         )
+        if self._arguments.early_stopping_patience is not None:
+            self._compare_with_best(scores)
         if self._step < self._plan.total_steps:
             self._report.phase(Phase.TRAINING)
+
+    def _compare_with_best(self, scores: Scores) -> None:
+        """Keep the checkpoint of the lowest eval_loss; count the evaluations since then."""
+        best = self._best
+        if best is not None and not scores.eval_loss < best.eval_loss:
+            self._best = replace(best, worse=best.worse + 1)
+            return
+        path = self._checkpoints.path_of(self._step)
+        self._best = Best(self._step, scores.eval_loss, scores.token_accuracy, str(path))
+        self._checkpoints.best = path
+        if self._step < self._plan.total_steps:
+            self._save()
 
     def _save(self) -> None:
         if self._checkpoints.last_step == self._step:
             return
-        step_in_epoch = (self._step - 1) % self._plan.steps_per_epoch + 1
         state = TrainerState(
             step=self._step,
             total_steps=self._plan.total_steps,
-            epoch=self._plan.epoch_after(self._step),
-            micro_batch=step_in_epoch * self._arguments.gradient_accumulation_steps,
-            seed=self._arguments.seed,
             samples=len(self._samples),
+            data=self._data,
             base_model=self._spec.base_model,
+            arguments=self._arguments.model_dump(mode="json"),
+            loss_sum=self._loss_sum,
+            labels=self._labels,
+            final=self._final,
+            best=self._best,
         )
         path = self._checkpoints.save(self._forward.model, self._optimizer, self._rng, state)
         self._report.checkpoint(self._step, str(path))

@@ -1,5 +1,6 @@
 """Loads base model and tokenizer, chooses device and number format, adds the LoRA adapter."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -59,13 +60,21 @@ def be_deterministic(seed: int, device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def load_base_model(path: Path, dtype: str, device: torch.device) -> Any:
+def load_base_model(
+    path: Path, dtype: str, device: torch.device, quantization_bits: int | None = None
+) -> Any:
     """Return the causal language model in `path`, with every weight from its files.
 
-    Raises RunFailure `base_model_missing` or `base_model_unreadable`.
+    With `quantization_bits` 4 (NF4, double quantisation: QLoRA, arXiv 2305.14314) or 8 (LLM.int8,
+    arXiv 2208.07339) its linear layers are quantised, all but the head. Raises RunFailure
+    `base_model_missing` or `base_model_unreadable`.
     """
     _must_exist(path)
     transformers_logging.disable_progress_bar()
+    extra: dict[str, Any] = {}
+    if quantization_bits is not None:
+        extra["quantization_config"] = _quantization(quantization_bits, DTYPES[dtype])
+        extra["device_map"] = {"": device}
     try:
         base, loading = AutoModelForCausalLM.from_pretrained(
             path,
@@ -73,6 +82,7 @@ def load_base_model(path: Path, dtype: str, device: torch.device) -> Any:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **extra,
         )
     except Exception as error:
         raise _unreadable(path, error) from error
@@ -81,10 +91,39 @@ def load_base_model(path: Path, dtype: str, device: torch.device) -> Any:
     if missing:
         reason = f"its weights files lack {len(missing)} weights, such as {missing[0]}"
         raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
-    return base.to(device)
+    return base if quantization_bits is not None else base.to(device)
 
 
-def add_lora(base: Any, training: TrainingArguments, gradient_checkpointing: bool) -> Any:
+def load_for_training(
+    path: Path, training: TrainingArguments, dtype: str, device: torch.device, checkpointing: bool
+) -> tuple[Any, Any]:
+    """Return the base model, and the model to train on it: the same one for `full`.
+
+    Raises RunFailure `base_model_missing`, `base_model_unreadable` or `targets_missing`.
+    """
+    match training.method:
+        case "full":
+            # Masters in fp32, whatever the forward pass computes in: a step of 2e-5 is less than
+            # bf16 can tell from nothing beside most weights, and would be lost.
+            base = load_base_model(path, "fp32", device)
+            base.requires_grad_(True)
+            tuned = base
+        case "qlora":
+            base = load_base_model(path, dtype, device, training.quantization_bits)
+            base.requires_grad_(False)
+            tuned = add_lora(base, training)
+        case "lora":
+            base = load_base_model(path, dtype, device)
+            tuned = add_lora(base, training)
+    if checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+        if tuned is not base:
+            # With the embeddings frozen no input of the first layer would need a gradient.
+            base.enable_input_require_grads()
+    return base, tuned
+
+
+def add_lora(base: Any, training: TrainingArguments) -> Any:
     """Return `base` with a trainable LoRA adapter in fp32 on the layers asked for.
 
     Raises RunFailure `targets_missing` if one of them is not there.
@@ -94,17 +133,25 @@ def add_lora(base: Any, training: TrainingArguments, gradient_checkpointing: boo
         # An alpha of 32.0 is 32 in every other tool's adapter_config.json.
         lora_alpha=_whole(training.lora_alpha),
         lora_dropout=training.lora_dropout,
+        use_rslora=training.use_rslora,
+        use_dora=training.use_dora,
         target_modules=_resolve_targets(base, training.lora_target_modules),
         bias="none",
         task_type="CAUSAL_LM",
     )
     with _old_names():
-        model = get_peft_model(base, config, autocast_adapter_dtype=True)
-    if gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
-        # With the embeddings frozen no input of the first layer would need a gradient.
-        base.enable_input_require_grads()
-    return model
+        return get_peft_model(base, config, autocast_adapter_dtype=True)
+
+
+def _quantization(bits: int, compute: torch.dtype) -> BitsAndBytesConfig:
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
 
 
 def load_adapter(base: Any, adapter: str) -> Any:
@@ -126,7 +173,13 @@ def linear_layers(base: Any) -> list[str]:
 def count_parameters(model: Any) -> tuple[int, int]:
     """Return trainable and all parameters; weights that are tied count once."""
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    return trainable, sum(weight.numel() for weight in model.parameters())
+    return trainable, sum(map(_numbers_in, model.parameters()))
+
+
+def _numbers_in(weight: torch.nn.Parameter) -> int:
+    # bitsandbytes packs two 4-bit numbers into a byte; its state knows the true shape.
+    state = getattr(weight, "quant_state", None)
+    return weight.numel() if state is None else math.prod(state.shape)
 
 
 def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:

@@ -7,17 +7,18 @@ through `side_process`, so that they stay free of transformers.
 
 import json
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tunesmith.dataset import find_splits, read_samples
-from tunesmith.dataset.conversation import Conversation, Turn
+from tunesmith.dataset import BadRow, Conversation, open_dataset, read_rows
 from tunesmith.errors import FieldProblem, InvalidInput, Refused, RunFailure
 from tunesmith.side_process import answer_one
 from tunesmith.trainer import environment
 
-OF_DATA = ("dataset_missing", "dataset_no_train", "dataset_unreadable", "dataset_empty", "bad_row")
+OF_DATA = (
+    *("dataset_missing", "dataset_no_train", "dataset_ambiguous", "dataset_format"),
+    *("dataset_unreadable", "dataset_encoding", "dataset_empty", "bad_row"),
+)
 
 
 def show(request: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +61,16 @@ def _conversation(request: dict[str, Any]) -> Conversation:
             file = Path(directory) / "sample.jsonl"
             file.write_text(json.dumps(sample) + "\n", encoding="utf-8")
             return _row(file, 1)
-    return _row(find_splits(Path(request["dataset_path"])).train, request.get("row", 1))
+    return _row(open_dataset(Path(request["dataset_path"])).train.file, request.get("row", 1))
 
 
 def _row(file: Path, row: int) -> Conversation:
-    for sample in islice(read_samples(file), row - 1, row):
-        return Conversation((Turn(sample.prompt, sample.output),), None, sample.line)
-    count = sum(1 for _ in read_samples(file))
+    count = 0
+    for count, found in enumerate(read_rows(file), start=1):
+        if count == row:
+            if isinstance(found, BadRow):
+                raise found.failure
+            return found
     raise InvalidInput(FieldProblem("row", "field.row_missing", {"count": count, "row": row}))
 
 

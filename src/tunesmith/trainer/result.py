@@ -1,11 +1,15 @@
-"""The result of a completed run: adapter, tokenizer files and model card in the output path."""
+"""The result of a completed run: weights, tokenizer files and model card in the output path."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.trainer.adapter import adapter_bytes, write_adapter
+import torch
+
+from tunesmith.run_directory import read_json, write_json
 from tunesmith.trainer.disk import draft, flush
+from tunesmith.trainer.weights import is_adapter, weights_bytes, write_weights
 
 # Copied as they are: what transformers would write lacks tokenizer.model, without which a
 # conversion to GGUF gives wrong tokens.
@@ -27,25 +31,59 @@ TOKENIZER_FILES = (
 
 
 def write_result(
-    output: Path, model: Any, base_model: Path, chat_template: str | None, card: str
+    output: Path,
+    model: Any,
+    base_model: Path,
+    card: str,
+    *,
+    tokenizer: Any,
+    chat_template: str | None,
+    stop_token_ids: Sequence[int],
 ) -> None:
-    """Write the result whole, then move it into `output` file by file, the adapter last.
+    """Write the result whole, then move it into `output` file by file, the weights last.
 
+    A model that was tuned in full gets the number format of the base model's files, in place.
     `chat_template` is one that the base model did not have. Raises RunFailure `disk_full`.
     """
     files = tokenizer_files(base_model)
-    needed = adapter_bytes(model) + sum(file.stat().st_size for file in files)
+    if not is_adapter(model):
+        model.to(_dtype_of_files(base_model, model.dtype))
+    needed = weights_bytes(model) + sum(file.stat().st_size for file in files)
     with draft(output, "result", needed) as directory:
         for file in files:
             shutil.copyfile(file, directory / file.name)
+        _name_tokenizer_class(directory / "tokenizer_config.json", tokenizer)
         if chat_template is not None:
             (directory / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
         (directory / "README.md").write_text(card, encoding="utf-8")
-        write_adapter(model, str(base_model), directory)
+        write_weights(model, str(base_model), directory)
+        generation = _generation_config(base_model, stop_token_ids)
+        write_json(directory / "generation_config.json", generation)
         flush(directory)
         # Whoever sees the weights has the rest already.
         for file in sorted(directory.iterdir(), key=lambda file: file.suffix == ".safetensors"):
             file.replace(output / file.name)
+
+
+def _dtype_of_files(base_model: Path, otherwise: torch.dtype) -> torch.dtype:
+    config = read_json(base_model / "config.json") or {}
+    dtype = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), None)
+    return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else otherwise
+
+
+def _generation_config(base_model: Path, stop_token_ids: Sequence[int]) -> dict[str, Any]:
+    """Return the base model's, ending where the trained answers end."""
+    values = read_json(base_model / "generation_config.json") or {}
+    if stop_token_ids:
+        values["eos_token_id"] = list(stop_token_ids)
+    return values
+
+
+def _name_tokenizer_class(config: Path, tokenizer: Any) -> None:
+    """Beside an adapter no config.json tells AutoTokenizer which class to load."""
+    values = read_json(config) or {}
+    if "tokenizer_class" not in values:
+        write_json(config, values | {"tokenizer_class": type(tokenizer).__name__})
 
 
 def tokenizer_files(base_model: Path) -> list[Path]:

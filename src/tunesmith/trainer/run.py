@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tunesmith.trainer.loop import Outcome
 
 ADVISED_SAMPLES = 1000  # the specification's
+LARGE_MODEL, LARGE_MODEL_LEARNING_RATE = 12.5e9, 5e-5  # the specification's, from "13B" on
 
 
 def main(path: Path, stop: Stop) -> int:
@@ -162,8 +163,13 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     model.be_deterministic(spec.training.seed, device)
     path = Path(spec.base_model)
     tokenizer = load_tokenizer(path)
-    base = model.load_base_model(path, dtype, device)
-    adapted = model.add_lora(base, spec.training, spec.gradient_checkpointing)
+    base, adapted = model.load_for_training(
+        path, spec.training, dtype, device, spec.gradient_checkpointing
+    )
+    _, total = model.count_parameters(adapted)
+    if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
+        rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
+        report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
     return _Loaded(device, name, dtype, tokenizer, base, adapted)
 
 
@@ -184,11 +190,18 @@ def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Pr
         raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
     valid = _encode(prompt, splits.valid, spec, report) if splits.valid else None
     _check_vocabulary(loaded.base, Path(spec.base_model), train, valid)
+    if training.early_stopping_patience is not None and not (valid and len(valid.samples)):
+        raise RunFailure("early_stopping_without_validation")
     plan = make_plan(len(train.samples), training, spec.given)
     if (given := plan.warmup_refused) is not None:
         steps = {"total_steps": plan.total_steps, "used": plan.warmup_steps}
         report.warning("warmup_too_long", given=given, **steps)
-    forward = Forward(loaded.adapted, loaded.tokenizer.pad_token_id or 0)
+    forward = Forward(
+        loaded.adapted,
+        loaded.tokenizer.pad_token_id or 0,
+        autocast=training.method == "full" and loaded.dtype == "bf16",
+        neftune_noise_alpha=training.neftune_noise_alpha,
+    )
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)
@@ -213,9 +226,18 @@ def _train(
     spec: Spec, loaded: _Loaded, prepared: _Prepared, report: Report, stop: Stop
 ) -> "Outcome":
     from tunesmith.trainer import disk
-    from tunesmith.trainer.checkpoint import Checkpoints
+    from tunesmith.trainer.checkpoint import Checkpoints, find_resume, require_same_data
     from tunesmith.trainer.loop import Training
 
+    resume = find_resume(spec)
+    if resume is not None:
+        require_same_data(resume, prepared.train.samples)
+        step, total = resume.state.step, prepared.plan.total_steps
+        if step >= total:
+            raise RunFailure("nothing_to_resume", path=str(resume.path), step=step, total=total)
+        report.warning("resumed", path=str(resume.path), step=step, total=total)
+        if resume.state.total_steps != total:
+            report.warning("resumed_other_plan", before=resume.state.total_steps, now=total)
     output = Path(spec.output_path)
     checkpoints = Checkpoints(output, spec.training.save_total_limit)
     output.mkdir(parents=True, exist_ok=True)
@@ -231,6 +253,7 @@ def _train(
         checkpoints=checkpoints,
         report=report,
         stop=stop,
+        resume=resume,
     ).train()
 
 
@@ -250,15 +273,23 @@ def _save(
         labels=int(samples.labels.sum()),
         results={
             "optimiser steps": str(outcome.step),
+            **({} if outcome.best_step is None else {"best step": str(outcome.best_step)}),
             **{name: f"{value:.4f}" for name, value in outcome.final.items()},
             "training time": f"{outcome.seconds:.0f} s on {loaded.device_name}, {loaded.dtype}",
         },
-        end_token_id=prepared.prompt.end_token_id,
+        stop_token_ids=prepared.prompt.stop_token_ids,
     )
     # A template of our own goes with the result: the base model has none.
     template = prepared.prompt.own_template
-    base, output = Path(spec.base_model), Path(spec.output_path)
-    write_result(output, loaded.adapted, base, template, model_card(spec, facts))
+    write_result(
+        Path(spec.output_path),
+        loaded.adapted,
+        Path(spec.base_model),
+        model_card(spec, facts),
+        tokenizer=loaded.tokenizer,
+        chat_template=template,
+        stop_token_ids=prepared.prompt.stop_token_ids,
+    )
 
 
 def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encoded":

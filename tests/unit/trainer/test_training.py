@@ -35,9 +35,8 @@ def samples(count: int = 16) -> EncodedSamples:
 def adapted(base: Path, gradient_checkpointing: bool = False, **arguments: Any) -> Any:
     torch.manual_seed(0)
     training = make_spec(lora_dropout=0, **arguments).training
-    return model.add_lora(
-        model.load_base_model(base, "fp32", CPU), training, gradient_checkpointing
-    )
+    _, tuned = model.load_for_training(base, training, "fp32", CPU, gradient_checkpointing)
+    return tuned
 
 
 def losses(
@@ -159,7 +158,7 @@ def test_targets_that_are_not_there_are_named_with_those_that_are(llama: Path) -
 
 def test_adapters_are_fp32_on_a_bf16_base_model(llama: Path) -> None:
     base = model.load_base_model(llama, "bf16", CPU)
-    tuned = model.add_lora(base, make_spec().training, False)
+    tuned = model.add_lora(base, make_spec().training)
     kinds = {weight.dtype for weight in tuned.parameters() if weight.requires_grad}
     assert kinds == {torch.float32}
     assert Forward(tuned, 0).packed
