@@ -220,7 +220,7 @@ class Daemon:
         if self._checks.task_id is None and (look_for_more or result):
             for task in self._store.pending():
                 if not task.checked:
-                    self._checks.start(task.id, task.dataset_path)
+                    self._checks.start(task.id, task.spec)
                     self._store.update(task, phase=Phase.CHECKING.value)
                     break
         return result is not None

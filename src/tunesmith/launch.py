@@ -5,9 +5,12 @@ import shutil
 import time
 from pathlib import Path
 
+from tunesmith.dataset import open_dataset
+from tunesmith.errors import InvalidInput, RunFailure
 from tunesmith.executor import Executor
 from tunesmith.executor.supervisor import trainer_command
 from tunesmith.hub import TOKEN_VARIABLE, access_of
+from tunesmith.paths import inside_roots
 from tunesmith.run_directory import RunDirectory, write_json
 from tunesmith.settings import Settings
 from tunesmith.spec import Spec
@@ -26,7 +29,7 @@ def launch(
     Raises OSError when the run directory cannot be written or nothing could be started.
     """
     number = task.attempt + 1
-    _still_as_created(task)
+    _still_as_created(task, settings)
     run = run_directory_of(settings, task.id, number)
     spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
     run.path.mkdir(parents=True, exist_ok=True)
@@ -54,8 +57,8 @@ def launch(
     store.save_handle(task.id, number, executor.start(run.path, environment_of(spec, settings)))
 
 
-def _still_as_created(task: TaskRecord) -> None:
-    """Raise OSError if a path leads elsewhere now, or the output is no longer free.
+def _still_as_created(task: TaskRecord, settings: Settings) -> None:
+    """Raise OSError if a path leads elsewhere now, a data file out of the roots, or the output is no longer free.
 
     A task may wait for days; paths were resolved and looked at when it was created.
     """
@@ -63,6 +66,14 @@ def _still_as_created(task: TaskRecord) -> None:
     for path in map(Path, (spec.base_model, spec.dataset_path, spec.output_path)):
         if path.resolve() != path:
             raise OSError(f"{path} has become a symbolic link since the task was created")
+    # A directory's files may be links, and others than they were.
+    try:
+        for file in open_dataset(Path(spec.dataset_path)).files.values():
+            inside_roots(str(file), "datasetPath", settings.roots)
+    except RunFailure:
+        pass  # the trainer tells what is wrong with the data, and has a hint for it
+    except InvalidInput as refused:
+        raise OSError(str(refused)) from None
     output = Path(spec.output_path)
     if task.attempt == 0 and output.is_dir() and any(output.iterdir()):
         raise OSError(f"{output} has been filled since the task was created")

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tunesmith.base_model import problem_with
-from tunesmith.dataset import check, find_splits
+from tunesmith.base_model import link_problem, problem_with
+from tunesmith.chatglm.config import problem_at
+from tunesmith.dataset import check, open_dataset
 from tunesmith.devices import Device
 from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
 from tunesmith.events import Phase
@@ -109,23 +110,35 @@ def resolve(
     else:
         model = path_of(found.path, "baseModel", settings.models_dir)
         there = model and (not found.hub or model.exists())
-        if model and there and (problem := problem_with(model, "baseModel")):
-            problems.append(problem)
+        if model and there:
+            allowed = None if roots is None else [*roots, settings.models_dir]
+            if problem := (
+                link_problem(model, allowed, "baseModel")
+                or problem_with(model, "baseModel")
+                or problem_at(model, "baseModel")
+            ):
+                problems.append(problem)
 
     data = path_of(request.dataset_path, "datasetPath")
     if data:
         try:
-            splits = find_splits(data)
+            dataset = open_dataset(data, request.training_args.split)
         except RunFailure as failure:
             problems.append(_data_problem(failure))
         else:
             # A file of an allowed directory may be a symlink out of it.
-            for file in filter(None, (splits.train, splits.valid, splits.test)):
+            for file in dataset.files.values():
                 path_of(str(file), "datasetPath")
 
     output = path_of(request.output_path, "outputPath") if request.output_path else None
     if output:
         problems += _output_problems(output, settings)
+    training = request.training_args
+    if training.resume_from_checkpoint is not None:
+        field = "trainingArgs.resume_from_checkpoint"
+        if checkpoint := path_of(training.resume_from_checkpoint, field):
+            problems += _checkpoint_problems(checkpoint, field)
+            training = training.model_copy(update={"resume_from_checkpoint": str(checkpoint)})
     problems += _device_problems(request, devices)
     if problems:
         raise InvalidInput(*problems)
@@ -139,7 +152,7 @@ def resolve(
         cache_dir=str(settings.cache_dir),
         dataset_path=str(data),
         output_path=str(output) if output else "",
-        training=request.training_args,
+        training=training,
         given=tuple(sorted(request.training_args.model_fields_set)),
         gpu=request.gpu_config,
         devices=(),
@@ -150,13 +163,29 @@ def resolve(
 def _check_data(spec: Spec) -> bool:
     """Read the data for 2 s at most; return whether that was all of it."""
     try:
-        return check(find_splits(Path(spec.dataset_path)), CREATION_READS_SECONDS).complete
+        training = spec.training
+        dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
+        return check(dataset, training.on_bad_rows, CREATION_READS_SECONDS).complete
     except RunFailure as failure:
         raise InvalidInput(_data_problem(failure)) from None
 
 
 def _data_problem(failure: RunFailure) -> FieldProblem:
-    return FieldProblem("datasetPath", f"field.{failure.code}", failure.params)
+    of_split = failure.code in ("dataset_has_splits", "split_impossible")
+    field = "trainingArgs.split" if of_split else "datasetPath"
+    return FieldProblem(field, f"field.{failure.code}", failure.params)
+
+
+def _checkpoint_problems(path: Path, field: str) -> Iterator[FieldProblem]:
+    """Whether it fits this run is found out when that has data and model: by the trainer."""
+    if not path.is_dir():
+        yield FieldProblem(field, "field.checkpoint_missing", {"path": str(path)})
+        return
+    for name in ("trainer_state.json", "optimizer.pt", "rng_state.pt"):
+        if not (path / name).is_file():
+            params = {"path": str(path), "missing": name}
+            yield FieldProblem(field, "field.checkpoint_incomplete", params)
+            return
 
 
 def _output_problems(output: Path, settings: Settings) -> Iterator[FieldProblem]:

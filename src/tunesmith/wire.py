@@ -160,6 +160,84 @@ class Preview(_Answer):
     truncated: bool
 
 
+class ModelVariant(_Answer):
+    """A published set of weights of a base model in the catalogue."""
+
+    kind: str
+    """base or chat"""
+    huggingface: str
+    modelscope: str
+    gated: bool
+    """Hugging Face asks for an accepted licence and a token."""
+    local: str | None
+    """The directory that holds it, if one does."""
+    base_model: str
+    """What a task takes: that directory, else the id on the server's hub."""
+
+
+class CatalogueModel(_Answer):
+    """A base model of the specification, or a usual successor of one."""
+
+    name: str
+    series: str
+    family: str
+    size: str
+    parameters: int
+    memory: str | None
+    """GPU memory that the specification states; null for a model that it does not name."""
+    remark: str
+    specified: bool
+    successors: list[str]
+    """Names of newer models of this list."""
+    variants: list[ModelVariant]
+
+
+class ModelProblem(_Answer):
+    """What is wrong with a base model's directory."""
+
+    code: str
+    message: str
+
+
+class InspectedModel(_Answer):
+    """What a base model tells of itself; null where it does not."""
+
+    name: str
+    path: str | None
+    """Its directory; null: it is not on the disk, and the facts are the catalogue's."""
+    base_model: str
+    """What a task takes."""
+    catalogue: str | None
+    """Its name in the catalogue."""
+    family: str
+    family_title: str
+    architecture: str | None
+    model_type: str | None
+    parameters: int | None
+    parameters_estimated: bool
+    layers: int | None
+    hidden_size: int | None
+    vocabulary: int | None
+    max_positions: int | None
+    dtype: str | None
+    size_bytes: int | None
+    chat_template: bool | None
+    prompt_format: str | None
+    """The family's, "plain", or "template" for the tokenizer's own chat template."""
+    stop_tokens: list[str]
+    lora_targets: list[str]
+    quantization: str | None
+    is_adapter: bool
+    problems: list[ModelProblem]
+
+
+class ModelList(_Answer):
+    """The base models there are: the catalogue, and what lies in the models directory."""
+
+    catalogue: list[CatalogueModel]
+    local: list[InspectedModel]
+
+
 class Argument(_Answer):
     """A training argument, as a form needs it."""
 

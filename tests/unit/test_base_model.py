@@ -1,10 +1,19 @@
 import json
+import os
 import struct
+import zipfile
+from pathlib import Path
 
 import pytest
 
-from tunesmith.base_model import problem_with
+from tests.tiny_models import make_tiny_model
+from tests.unit.families.test_recognise import CHATGLM3 as RECOGNISED
+from tunesmith import base_model
+from tunesmith.base_model import files_outside, inspect, link_problem, models_on_disk, problem_with
 from tunesmith.messages import catalogue
+
+OUTSIDE = "field.base_model_file_outside"
+CHATGLM3 = RECOGNISED | {"hidden_size": 4096, "torch_dtype": "float16"}
 
 
 def safetensors(size=4):
@@ -67,3 +76,193 @@ def test_a_shard_that_is_missing_is_named(model):
 def test_an_adapter_is_no_base_model(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/models/x"}')
     assert problem_with(tmp_path, "baseModel").params["base"] == "/models/x"
+
+
+def test_a_git_lfs_pointer_is_told_as_such(model):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 17\n"
+    (model / "tokenizer.json").write_bytes(pointer)
+    assert problem_with(model, "baseModel").params["path"].endswith("tokenizer.json")
+    (model / "model.safetensors").write_bytes(pointer)
+    assert code(model) == "lfs_pointer"
+    assert problem_with(model, "baseModel").params["path"].endswith("model.safetensors")
+
+
+def test_a_torch_file_that_was_cut_off_is_found(model, tmp_path):
+    (model / "model.safetensors").unlink()
+    file = model / "pytorch_model.bin"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" * 500)
+    assert code(model) is None
+    whole = file.read_bytes()
+    for content in (whole[:-30], b""):
+        file.write_bytes(content)
+        assert code(model) == "bad_weights"
+    file.write_bytes(b"\x80\x02 as torch saved before 1.6")
+    assert code(model) is None
+
+
+def test_a_shard_outside_the_directory_is_refused(model):
+    (model / "model.safetensors").unlink()
+    index = {"weight_map": {"a": "../../etc/model-1.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert code(model) == "bad_config"
+
+
+def test_an_endless_configuration_is_not_read(model):
+    with (model / "config.json").open("wb") as file:
+        file.truncate(40 << 20)
+    assert "are not read" in problem_with(model, "baseModel").params["reason"]
+
+
+def test_chatglm_in_its_original_layout_is_a_base_model(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CHATGLM3))
+    (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e")
+    (tmp_path / "tokenization_chatglm.py").write_text("raise SystemExit")
+    shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
+    index = {
+        "metadata": {"total_size": 12_487_168_064},
+        "weight_map": {"a": shards[0], "b": shards[1]},
+    }
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    for shard in shards:
+        with zipfile.ZipFile(tmp_path / shard, "w") as archive:
+            archive.writestr("data.pkl", b"")
+    assert code(tmp_path) is None
+    found = inspect(tmp_path)
+    assert (found.family.name, found.architecture) == ("chatglm3", "ChatGLMModel")
+    assert (found.parameters, found.parameters_estimated) == (6_243_584_032, True)
+    assert (found.layers, found.hidden_size, found.vocabulary) == (28, 4096, 65024)
+    assert (found.max_positions, found.dtype) == (8192, "float16")
+    assert (found.prompt_format, found.stop_tokens) == ("chatglm3", ("</s>",))
+    assert "gate_up_proj" in found.lora_targets and not found.problems
+
+
+def test_a_hugging_face_cache_is_inside_though_made_of_links(tmp_path):
+    cache = tmp_path / "hub" / "models--org--name"
+    snapshot, blobs = cache / "snapshots" / "abc", cache / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "0123").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/0123")
+    assert files_outside(snapshot, [tmp_path / "hub"]) is None
+    (snapshot / "loop").symlink_to("loop")
+    assert files_outside(snapshot, [tmp_path / "hub"]) is None
+    (snapshot / "tokenizer.json").symlink_to("/etc/hostname")
+    assert files_outside(snapshot, [tmp_path / "hub"]) == snapshot / "tokenizer.json"
+    assert files_outside(snapshot, [tmp_path / "hub", Path("/etc").resolve()]) is None
+
+
+def test_a_link_out_is_found_wherever_it_hides(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(base_model, "MOST_ENTRIES", 1)  # those that other questions look at
+    templates = model / "additional_chat_templates"
+    templates.mkdir()
+    assert link_problem(model, [tmp_path], "baseModel") is None
+    for link in (model / "zzz.json", templates / "tool.jinja"):
+        link.symlink_to("/etc/hostname")
+        problem = link_problem(model, [tmp_path], "baseModel")
+        assert (problem.code, problem.params["path"]) == (OUTSIDE, str(link))
+        assert link_problem(model, None, "baseModel") is None
+        link.unlink()
+    assert link_problem(tmp_path / "nowhere", [tmp_path], "baseModel") is None
+
+
+def test_a_directory_with_a_link_out_is_told_of_without_opening_its_files(tmp_path, model_at):
+    inside, outside = model_at(tmp_path / "inside"), tmp_path / "secret.json"
+    (inside / "config.json").rename(outside)
+    (inside / "config.json").symlink_to(outside)
+    assert inspect(inside).model_type == "llama"
+    found = inspect(inside, [inside])
+    assert [problem.code for problem in found.problems] == [OUTSIDE]
+    assert (found.model_type, found.family.name, found.parameters) == (None, "generic", None)
+
+
+def test_an_inspection_counts_what_a_real_directory_holds(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    path = make_tiny_model(tmp_path / "model", "qwen2")
+    parameters = sum(
+        each.numel() for each in AutoModelForCausalLM.from_pretrained(path).parameters()
+    )
+    found = inspect(path)
+    assert (found.parameters, found.parameters_estimated) == (parameters, False)
+    assert (found.family.name, found.model_type) == ("qwen2", "qwen2")
+    assert found.architecture == "Qwen2ForCausalLM"
+    assert (found.layers, found.hidden_size, found.max_positions) == (2, 64, 512)
+    assert found.dtype == "float32" and found.size_bytes > 4 * parameters
+    assert found.chat_template and found.prompt_format == "template"
+    assert found.stop_tokens[0] == "<|im_end|>"
+    assert found.quantization is None and not found.is_adapter and not found.problems
+
+
+def test_without_a_template_the_familys_format_is_used(tmp_path):
+    found = inspect(make_tiny_model(tmp_path / "a", "qwen2", chat_template=False))
+    assert (found.chat_template, found.prompt_format) == (False, "qwen2")
+    found = inspect(make_tiny_model(tmp_path / "b", "llama", chat_template=False))
+    assert (found.prompt_format, found.stop_tokens) == ("plain", ("<|endoftext|>",))
+
+
+def test_an_inspection_of_something_broken_tells_what_it_can(model, tmp_path):
+    (model / "tokenizer.json").unlink()
+    config = {"model_type": "llama", "num_hidden_layers": "many", "vocab_size": True,
+              "architectures": "x", "quantization_config": {"quant_method": "gptq"}}  # fmt: skip
+    (model / "config.json").write_text(json.dumps(config))
+    found = inspect(model)
+    assert [problem.code for problem in found.problems] == ["field.base_model_no_tokenizer"]
+    assert (found.layers, found.vocabulary, found.architecture) == (None, None, None)
+    assert (found.quantization, found.parameters_estimated) == ("gptq", True)
+    nothing = inspect(tmp_path / "nowhere")
+    assert nothing.problems[0].code == "field.base_model_missing"
+    assert (nothing.family.name, nothing.parameters, nothing.size_bytes) == ("generic", None, 0)
+
+
+def test_a_pipe_is_not_waited_for(model):
+    os.mkfifo(model / "tokenizer_config.json")
+    assert inspect(model).problems == ()
+
+
+def test_frequencies_are_no_parameters(model):
+    entries = {
+        "model.embed_tokens.weight": {"dtype": "BF16", "shape": [3, 5], "data_offsets": [0, 30]},
+        "model.layers.0.rotary.inv_freq": {"dtype": "F32", "shape": [2], "data_offsets": [30, 38]},
+        "__metadata__": {"format": "pt"},
+    }
+    header = json.dumps(entries).encode()
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 38)
+    found = inspect(model)
+    assert (found.parameters, found.dtype) == (15, "bfloat16")
+
+
+def test_models_on_disk_are_found_at_both_depths_and_in_a_cache(tmp_path, model_at):
+    model_at(tmp_path / "models" / "smol")
+    model_at(tmp_path / "models" / "Qwen" / "Qwen2-7B")
+    model_at(tmp_path / "models" / "models--THUDM--glm-4-9b" / "snapshots" / "abc")
+    elsewhere = model_at(tmp_path / "elsewhere")
+    (tmp_path / "models" / "linked").symlink_to(elsewhere)
+    for draft in (".smol2.downloading", "smol2.downloading", "Qwen/.Qwen3-8B.downloading"):
+        model_at(tmp_path / "models" / draft)
+    (tmp_path / "models" / "empty").mkdir()
+    (tmp_path / "models" / "a file").write_text("")
+    model_at(tmp_path / "models" / "too" / "deep" / "down")
+    (model_at(tmp_path / "models" / "no weights") / "model.safetensors").unlink()
+    found = models_on_disk([tmp_path / "models", tmp_path / "none"])
+    assert [model.name for model in found] == ["linked", "Qwen/Qwen2-7B", "smol", "THUDM/glm-4-9b"]
+    assert found[-1].path.name == "abc"
+
+
+def test_a_directory_without_end_is_left_at_some_entry(tmp_path, model_at, monkeypatch):
+    for number in range(5):
+        model_at(tmp_path / f"model-{number}")
+    monkeypatch.setattr(base_model, "MOST_ENTRIES", 3)
+    assert len(models_on_disk([tmp_path])) == 3
+
+
+@pytest.fixture
+def model_at():
+    def make(path):
+        path.mkdir(parents=True)
+        (path / "config.json").write_text('{"model_type": "llama"}')
+        (path / "tokenizer.json").write_text("{}")
+        (path / "model.safetensors").write_bytes(safetensors())
+        return path
+
+    return make

@@ -152,3 +152,17 @@ def test_a_link_to_elsewhere_made_while_a_task_waited_is_not_followed(
     failed = store.task(task.id)
     assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
     assert executor.living == set()
+
+
+def test_a_data_file_that_leads_out_of_the_roots_by_now_is_not_read(
+    daemon, store, executor, tmp_path
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.jsonl").symlink_to("/etc/passwd")
+    task = insert(store, tmp_path, dataset_path=str(data), output_path=str(tmp_path / "out"))
+    turn(daemon)
+    failed = store.task(task.id)
+    assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
+    assert "/etc/passwd" in failed.error["params"]["reason"]
+    assert executor.living == set()

@@ -28,8 +28,9 @@ def test_every_training_argument_has_a_hint():
 
 def test_a_parameter_can_be_a_message_itself():
     problem = {"code": "row.field_missing", "params": {"name": "output", "found": ["a", "b"]}}
-    text = sentence("bad_row", "en", {"file": "train.jsonl", "line": 3, "problem": problem})
-    assert text == "train.jsonl, line 3: the field output is missing; the line has a, b"
+    unit = {"code": "unit.line", "params": {}}
+    text = sentence("bad_row", "en", {"file": "f", "line": 3, "unit": unit, "problem": problem})
+    assert text == "f, line 3: the field output is missing; the row has a, b"
 
 
 def test_a_missing_parameter_or_key_is_shown_rather_than_raised():

@@ -4,7 +4,18 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tunesmith import __version__
-from tunesmith.api import devices, health, logs, metrics, preview, schema, stream, tasks
+from tunesmith.api import (
+    datasets,
+    devices,
+    health,
+    logs,
+    metrics,
+    models,
+    preview,
+    schema,
+    stream,
+    tasks,
+)
 from tunesmith.api.auth import GUARDED, SignIn, documented
 from tunesmith.api.body_limit import BodyLimit
 from tunesmith.api.errors import DOCUMENTED, UnknownErrors, handle_errors
@@ -35,7 +46,7 @@ def create_app(state: ServerState) -> FastAPI:
     app.add_middleware(UnknownErrors)
 
     guarded = APIRouter(prefix=GUARDED, dependencies=[Depends(documented)], responses=DOCUMENTED)
-    for resource in (tasks, stream, metrics, logs, schema, devices, preview):
+    for resource in (tasks, stream, metrics, logs, schema, devices, models, preview, datasets):
         guarded.include_router(resource.router)
     app.include_router(guarded)
     app.include_router(health.router)

@@ -4,9 +4,12 @@ The architecture is that of `GlmForCausalLM` to the last operation; only names a
 Remote code is never run: where a key has two meanings, the shipped code is read as text.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from tunesmith.errors import FieldProblem
 
 ChatGLMFamily = Literal["chatglm2", "chatglm3", "glm-4"]
 Problem = tuple[str, dict[str, Any]]
@@ -62,6 +65,23 @@ NAMES: dict[ChatGLMFamily, str] = {
 def is_original(config: Mapping[str, Any]) -> bool:
     """Return whether config.json is of the original layout, which transformers does not load."""
     return config.get("model_type") == "chatglm"
+
+
+def problem_at(directory: Path, field: str) -> FieldProblem | None:
+    """Return what keeps the base model in `directory` from being trained natively.
+
+    None for one that is not of the original layout, or has no config.json that can be read.
+    """
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(config, dict) or not is_original(config):
+        return None
+    if (found := problem(config, directory)) is None:
+        return None
+    code, params = found
+    return FieldProblem(field, f"field.{code}", params)
 
 
 def problem(config: Mapping[str, Any], directory: Path) -> Problem | None:
@@ -189,9 +209,9 @@ def _problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         if config.get(key) is not None and not _is_positive(config[key]):
             yield "chatglm_key", {"key": key, "value": _short(config[key]), "wanted": "> 0"}
     if config["num_attention_heads"] % config["multi_query_group_num"]:
-        value, heads = config["multi_query_group_num"], config["num_attention_heads"]
-        wanted = f"a divisor of num_attention_heads ({heads})"
-        yield "chatglm_key", {"key": "multi_query_group_num", "value": value, "wanted": wanted}
+        divisor = f"a divisor of num_attention_heads ({config['num_attention_heads']})"
+        groups = {"key": "multi_query_group_num", "value": config["multi_query_group_num"]}
+        yield "chatglm_key", {**groups, "wanted": divisor}
 
 
 def _ratio_divides_positions(config: Mapping[str, Any], directory: Path) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import FieldProblem, InvalidInput
+from tunesmith.chatglm.refusal import refused
+from tunesmith.errors import InvalidInput
 
 SIZES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}  # bytes; other dtypes are no weights of ours
 LONGEST_HEADER = 100 << 20  # bytes; the safetensors format's own limit
@@ -218,6 +219,4 @@ def _read_pytorch(path: Path) -> dict[str, Tensor]:
 def _bad(path: Path, error: Exception) -> InvalidInput:
     lines = str(error).strip().splitlines()
     reason = lines[0][:200] if lines else type(error).__name__
-    return InvalidInput(
-        FieldProblem("baseModel", "field.base_model_bad_weights", {"path": str(path), "reason": reason})
-    )
+    return refused("base_model_bad_weights", path=str(path), reason=reason)

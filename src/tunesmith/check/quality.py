@@ -46,8 +46,11 @@ _GARBLED = re.compile(
     f"[ÃÂ][\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf]|[\u00e0-\u00ef][{_CP1252}]{{2}}|ï»¿|â€"
     "|\ufffd|锟斤|烫烫烫|屯屯屯|[\u0080-\u0084\u0086-\u009f]"
 )
-# Control characters but for those that move to the next line, page or column.
-_CONTROL_BYTES = bytes([*range(9), 0x0B, *range(0x0E, 0x20), 0x7F])
+# Control characters but for those that move to the next line, page or column, and 0x1f, which
+# stands between the texts of a sample.
+_CONTROL_BYTES = bytes([*range(9), 0x0B, *range(0x0E, 0x1F), 0x7F])
+# What holds none of these is not garbled: most texts are done with one look.
+_SUSPECT = re.compile("[\u0080-\u009fÂÃ\u00e0-\u00efâ\ufffd锟烫屯锛銆鈥鐨]")
 _UTF8_AS_GBK = re.compile("[锛銆鈥鐨]")  # what "，", "。", quotes and "的" become
 _RUN = re.compile(r"([^\s\-=_*.#~·…─━═|+>xX0])\1{19,}")
 _LOOP = re.compile(r"(\S.{1,199}?)\1{5,}", re.DOTALL)
@@ -70,9 +73,7 @@ def finder(controls: Iterable[str]) -> Callable[[str], bool]:
     pattern = re.compile("|".join(map(re.escape, names)))
     firsts = {name[0] for name in names}
     # Most texts hold neither "<" nor "[": that is seen faster than any pattern.
-    return lambda text: (
-        any(first in text for first in firsts) and pattern.search(text) is not None
-    )
+    return lambda text: any(first in text for first in firsts) and pattern.search(text) is not None
 
 
 def judge(
@@ -105,7 +106,7 @@ def is_garbled(text: str, encoded: bytes) -> bool:
     """Whether `text`, in UTF-8 `encoded`, was spoilt by a wrong encoding."""
     if len(encoded.translate(None, _CONTROL_BYTES)) != len(encoded):
         return True
-    if len(encoded) == len(text):  # ASCII
+    if len(encoded) == len(text) or _SUSPECT.search(text) is None:  # the first is ASCII
         return False
     return (
         _GARBLED.search(text) is not None
@@ -126,9 +127,9 @@ def _unfinished(answer: str) -> bool:
 def _unclosed(answer: str) -> bool:
     if answer.count(_FENCE) % 2:
         return True
-    if not answer or not (answer[-1].isalnum() or answer[-1] in ",，、-—（([{“《「【『："):
+    if not answer or not (answer[-1].isalnum() or answer[-1] in ",，、-—（“《「【『："):
         return False
-    return any(answer.count(opens) > answer.count(shuts) for opens, shuts in _BRACKETS)
+    return any(answer.count(opens) > answer.count(shuts) for opens, shuts in map(tuple, _BRACKETS))
 
 
 def _loops(answer: str) -> bool:

@@ -8,11 +8,14 @@ import typer
 from typer.core import TyperGroup
 
 from tunesmith import __version__
+from tunesmith.cli.check import check
+from tunesmith.cli.convert import convert
 from tunesmith.cli.delete import delete
 from tunesmith.cli.devices import devices
 from tunesmith.cli.list import list_tasks
 from tunesmith.cli.logs import logs
 from tunesmith.cli.metrics import metrics
+from tunesmith.cli.models import models
 from tunesmith.cli.preview import preview
 from tunesmith.cli.serve import serve
 from tunesmith.cli.show import show
@@ -32,7 +35,7 @@ Which server: the one that runs on this machine's data directory (TUNESMITH_DATA
 ~/.tunesmith), or the one that TUNESMITH_URL and TUNESMITH_TOKEN name.
 
 \b
-Exit codes: 0 done, 1 the task failed, 2 wrong usage or refused input,
+Exit codes: 0 done, 1 the task failed or the data has errors, 2 wrong usage or refused input,
 3 the task was stopped, 4 not found, 5 conflict with how things are,
 69 no server answers, 70 the server met an error, 77 not signed in,
 78 wrong settings, 130 interrupted.
@@ -92,7 +95,10 @@ app.command()(metrics)
 app.command()(stop)
 app.command()(delete)
 app.command()(devices)
+app.command()(models)
 app.command()(preview)
+app.command()(convert)
+app.command()(check)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from tunesmith.check.report import Report
 from tunesmith.client.answer import data_of
 from tunesmith.client.discovery import is_local, kept_token, running_server
 from tunesmith.client.server_sent_events import ServerSentEvent, parse
@@ -30,10 +31,21 @@ from tunesmith.errors import Misconfigured, TunesmithError, Unreachable
 from tunesmith.messages import Language, user_language
 from tunesmith.spec import TaskRequest
 from tunesmith.status import TERMINAL, Status
-from tunesmith.wire import Argument, Device, Health, Metrics, Preview, Task, TaskPage
+from tunesmith.wire import (
+    Argument,
+    Device,
+    Health,
+    InspectedModel,
+    Metrics,
+    ModelList,
+    Preview,
+    Task,
+    TaskPage,
+)
 
 TIMEOUT = 30.0  # seconds for an answer
 ENDING_TIMEOUT = 180.0  # a deletion waits until the trainer has saved, or its grace is over
+CHECK_TIMEOUT = 60.0  # a check answers that long after its time at the latest
 SILENCE = 60.0  # seconds without a heartbeat after which a stream is dead
 PATIENCE = 60.0  # seconds that a stream waits for a server that restarts
 RETRY_DELAYS = (0.2, 5.0)  # seconds, first and longest
@@ -287,8 +299,38 @@ class Client:
         body = {name: value for name, value in body.items() if value is not None}
         return self._ask(Preview, "POST", "/finetuning/previewSample", timeout=90.0, body=body)
 
+    def check_dataset(
+        self,
+        dataset_path: str | Path,
+        base_model: str | None = None,
+        *,
+        training_args: Mapping[str, Any] | None = None,
+        seconds: float = 20.0,
+    ) -> Report:
+        """Check a data set of the server's machine for `seconds` at most (1-120)."""
+        body = {
+            "datasetPath": str(dataset_path),
+            "baseModel": base_model,
+            "trainingArgs": dict(training_args or {}),
+            "seconds": seconds,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        timeout = seconds + CHECK_TIMEOUT
+        return self._ask(Report, "POST", "/finetuning/checkDataset", timeout=timeout, body=body)
+
     def devices(self) -> list[Device]:
         return self._ask(list[Device], "GET", "/finetuning/getDeviceList")
+
+    def model_list(self) -> ModelList:
+        """Return the catalogue of base models, and what lies in the server's models directory."""
+        return self._ask(ModelList, "GET", "/finetuning/getModelList")
+
+    def inspect_model(self, path: str | Path) -> InspectedModel:
+        """Return what a directory, name or hub id is, and what is wrong with it.
+
+        Raises NotFound for one that nobody knows.
+        """
+        return self._ask(InspectedModel, "GET", "/finetuning/inspectModel", path=str(path))
 
     def training_schema(self) -> list[Argument]:
         """Describe every training argument: type, default, bounds, recommended range, hints."""
@@ -304,6 +346,7 @@ class Client:
         shape: type[Answer],
         method: str,
         path: str,
+        /,
         *,
         body: dict[str, Any] | None = None,
         timeout: float | None = None,

@@ -1,7 +1,25 @@
-"""Training data: find the splits of a path, read alpaca JSONL, check it. Imports no torch."""
+"""Training data: find its files, read their rows, divide and check them. Imports no torch."""
 
 from tunesmith.dataset.check import CheckResult, check
-from tunesmith.dataset.samples import Sample, read_samples
-from tunesmith.dataset.splits import Splits, find_splits
+from tunesmith.dataset.conversation import Conversation, Turn
+from tunesmith.dataset.dataset import Dataset, open_dataset
+from tunesmith.dataset.record import BadRowList
+from tunesmith.dataset.row_problem import BadRow
+from tunesmith.dataset.rows import read_conversations, read_rows, unit_of
+from tunesmith.dataset.split import Split, question_key
 
-__all__ = ["CheckResult", "Sample", "Splits", "check", "find_splits", "read_samples"]
+__all__ = [
+    "BadRow",
+    "BadRowList",
+    "CheckResult",
+    "Conversation",
+    "Dataset",
+    "Split",
+    "Turn",
+    "check",
+    "open_dataset",
+    "question_key",
+    "read_conversations",
+    "read_rows",
+    "unit_of",
+]

@@ -1,26 +1,21 @@
-"""Checks a whole data set in a process of its own: `python -m tunesmith.dataset PATH`.
+"""Checks a whole data set in a process of its own: `python -m tunesmith.dataset`, JSON in and out.
 
-Prints {"error": null} or {"error": {"code", "params"}}. The server runs it for data that it could
+The request is {"path", "split", "seed", "on_bad_rows"}. The server asks so for data that it could
 not read while the task was being created.
 """
 
-import json
-import sys
 from pathlib import Path
+from typing import Any
 
-from tunesmith.dataset import check, find_splits
-from tunesmith.errors import RunFailure
+from tunesmith.dataset import check, open_dataset
+from tunesmith.side_process import answer_one
 
 
-def main() -> None:
-    """Check the data set named by the first argument."""
-    try:
-        check(find_splits(Path(sys.argv[1])))
-        error = None
-    except RunFailure as failure:
-        error = {"code": failure.code, "params": failure.params}
-    json.dump({"error": error}, sys.stdout)
+def answer(request: dict[str, Any]) -> dict[str, int]:
+    """Return the samples per split; raise what is wrong with the data."""
+    dataset = open_dataset(Path(request["path"]), request["split"], request["seed"])
+    return dict(check(dataset, request["on_bad_rows"]).counts)
 
 
 if __name__ == "__main__":
-    main()
+    answer_one(answer)

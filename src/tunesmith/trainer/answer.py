@@ -33,11 +33,16 @@ def answer(
 ) -> list[str]:
     """Return one answer a question, without the end-of-turn token. Raises RunFailure."""
     environment.prepare()
+    from tunesmith.chatglm.cache import converted
+    from tunesmith.chatglm.original import is_original_directory
     from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.prompt.tokenizer import load_tokenizer
+    from tunesmith.settings import load_settings
     from tunesmith.trainer import model
 
+    if is_original_directory(base_model):
+        base_model, _ = converted(base_model, load_settings().cache_dir)
     device = model.any_device()
     tokenizer = load_tokenizer(base_model)
     prompt = Prompt(tokenizer, family_of(base_model), system_prompt)

@@ -16,8 +16,8 @@ from tunesmith.side_process import answer_one
 from tunesmith.trainer import environment
 
 OF_DATA = (
-    *("dataset_missing", "dataset_no_train", "dataset_ambiguous", "dataset_format"),
-    *("dataset_unreadable", "dataset_encoding", "dataset_empty", "bad_row"),
+    *("dataset_missing", "dataset_no_train", "dataset_ambiguous"),
+    *("dataset_unreadable", "dataset_encoding", "bad_row"),
 )
 
 
@@ -36,12 +36,14 @@ def show(request: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(base_model: Path, conversation: Conversation, request: dict[str, Any]) -> dict[str, Any]:
     environment.prepare()
+    from tunesmith.chatglm.original import original_tokenizer
     from tunesmith.families import family_of
     from tunesmith.prompt.preview import preview
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.prompt.tokenizer import load_tokenizer
 
-    tokenizer, family = load_tokenizer(base_model), family_of(base_model)
+    tokenizer = original_tokenizer(base_model) or load_tokenizer(base_model)
+    family = family_of(base_model)
     prompt = Prompt(tokenizer, family, request.get("system_prompt"))
     found = preview(prompt, tokenizer, conversation, request["max_seq_length"])
     return {
@@ -61,7 +63,7 @@ def _conversation(request: dict[str, Any]) -> Conversation:
             file = Path(directory) / "sample.jsonl"
             file.write_text(json.dumps(sample) + "\n", encoding="utf-8")
             return _row(file, 1)
-    return _row(open_dataset(Path(request["dataset_path"])).train.file, request.get("row", 1))
+    return _row(open_dataset(Path(request["dataset_path"])).files["train"], request.get("row", 1))
 
 
 def _row(file: Path, row: int) -> Conversation:
@@ -69,7 +71,7 @@ def _row(file: Path, row: int) -> Conversation:
     for count, found in enumerate(read_rows(file), start=1):
         if count == row:
             if isinstance(found, BadRow):
-                raise found.failure
+                raise found.failure()
             return found
     raise InvalidInput(FieldProblem("row", "field.row_missing", {"count": count, "row": row}))
 

@@ -5,19 +5,29 @@ is told within a second, and a run imports nothing it does not use.
 """
 
 import contextlib
+import hashlib
 import os
 import traceback
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.base_model import problem_with
-from tunesmith.dataset import CheckResult, Splits, check, find_splits, read_samples
-from tunesmith.dataset.conversation import Conversation, Turn
-from tunesmith.errors import RunFailure
+from tunesmith.dataset import (
+    BadRow,
+    BadRowList,
+    Dataset,
+    Split,
+    check,
+    open_dataset,
+    read_conversations,
+    unit_of,
+)
+from tunesmith.errors import InvalidInput, RunFailure
 from tunesmith.events import Download, EventWriter, Finished, Phase, Planned
 from tunesmith.hub import TOKEN_VARIABLE, ensure_there
-from tunesmith.run_directory import RunDirectory, read_json
+from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.spec import Spec
 from tunesmith.trainer import environment, memory
 from tunesmith.trainer.failures import describe
@@ -33,6 +43,8 @@ if TYPE_CHECKING:
     from tunesmith.trainer.loop import Outcome
 
 ADVISED_SAMPLES = 1000  # the specification's
+BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output has all
+SPLIT, BAD_ROWS = "split.json", "bad_rows.jsonl"
 LARGE_MODEL, LARGE_MODEL_LEARNING_RATE = 12.5e9, 5e-5  # the specification's, from "13B" on
 
 
@@ -65,30 +77,31 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     `where["device"]` is set as soon as it is known, for what a failure says.
     """
     report.phase(Phase.CHECKING)
+    left_out = BadRowList()
     with stop.at_once():
-        splits = find_splits(Path(spec.dataset_path))
-        rows = check(splits)
-    if rows.train < ADVISED_SAMPLES:
-        report.warning("few_samples", count=rows.train)
+        dataset, counts = _check(spec, report, left_out)
+    if counts["train"] < ADVISED_SAMPLES:
+        report.warning("few_samples", count=counts["train"])
 
     base = _base_model(spec, report, stop)
-    spec = spec.model_copy(update={"base_model": str(base)})
 
     report.phase(Phase.LOADING)
     environment.prepare()
     with stop.at_once():
+        spec = spec.model_copy(update={"base_model": str(_native(base, spec, report))})
         loaded = _load(spec, report, where)
 
     report.phase(Phase.PREPARING)
     with stop.at_once():
-        prepared = _prepare(spec, splits, loaded, report)
+        prepared = _prepare(spec, dataset, loaded, report)
 
+    _record(spec, dataset, prepared, left_out)
     report.phase(Phase.TRAINING)
     outcome = _train(spec, loaded, prepared, report, stop)
 
     if not outcome.stopped:
         report.phase(Phase.SAVING)
-        _save(spec, rows, loaded, prepared, outcome)
+        _save(spec, counts, loaded, prepared, outcome)
     return Finished(
         outcome="stopped" if outcome.stopped else "completed",
         output_path=spec.output_path,
@@ -98,6 +111,17 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
         peak_memory_bytes=memory.peak(loaded.device),
         final=outcome.final,
     )
+
+
+def _check(spec: Spec, report: Report, left_out: BadRowList) -> tuple[Dataset, Mapping[str, int]]:
+    """Return the data set, divided if that is asked for, and the samples of each split."""
+    training = spec.training
+    dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
+    found = check(dataset, training.on_bad_rows, on_bad=left_out.add)
+    if found.skipped:
+        shown = [row.shown() for row in found.skipped_rows[:BAD_SHOWN]]
+        report.warning("bad_rows_skipped", count=found.skipped, first=shown[0], rows=shown)
+    return dataset, found.counts
 
 
 def _base_model(spec: Spec, report: Report, stop: Stop) -> Path:
@@ -121,6 +145,28 @@ def _base_model(spec: Spec, report: Report, stop: Stop) -> Path:
             raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
     # A secret that nothing from here on needs.
     os.environ.pop(TOKEN_VARIABLE, None)
+    return path
+
+
+def _native(base: Path, spec: Spec, report: Report) -> Path:
+    """Return the directory to load: one of ChatGLM's original layout is converted, once.
+
+    With no cache directory the result lies beside the adapter, which needs it.
+    """
+    from tunesmith.chatglm.original import is_original_directory
+
+    if not is_original_directory(base):
+        return base
+    from tunesmith.chatglm.cache import converted
+
+    try:
+        path, conversion = converted(base, Path(spec.cache_dir or spec.output_path))
+    except InvalidInput as refused:
+        problem = refused.problems[0]
+        reason = {"code": problem.code, "params": problem.params}
+        raise RunFailure("base_model_unreadable", path=str(base), reason=reason) from None
+    for warning in conversion.warnings:
+        report.warning(warning["code"], **warning["params"])
     return path
 
 
@@ -173,7 +219,7 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     return _Loaded(device, name, dtype, tokenizer, base, adapted)
 
 
-def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Prepared:
+def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _Prepared:
     from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
@@ -185,10 +231,11 @@ def _prepare(spec: Spec, splits: Splits, loaded: _Loaded, report: Report) -> _Pr
         report.warning("no_chat_template")
     elif prompt.own_template is not None:
         report.warning("family_format", format=prompt.format_name)
-    train = _encode(prompt, splits.train, spec, report)
+    train = _encode(prompt, dataset.train, spec, report)
     if not len(train.samples):
         raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
-    valid = _encode(prompt, splits.valid, spec, report) if splits.valid else None
+    held_out = dataset.validation
+    valid = _encode(prompt, held_out, spec, report) if held_out else None
     _check_vocabulary(loaded.base, Path(spec.base_model), train, valid)
     if training.early_stopping_patience is not None and not (valid and len(valid.samples)):
         raise RunFailure("early_stopping_without_validation")
@@ -258,15 +305,19 @@ def _train(
 
 
 def _save(
-    spec: Spec, rows: CheckResult, loaded: _Loaded, prepared: _Prepared, outcome: "Outcome"
+    spec: Spec,
+    counts: Mapping[str, int],
+    loaded: _Loaded,
+    prepared: _Prepared,
+    outcome: "Outcome",
 ) -> None:
     from tunesmith.trainer.card import Facts, model_card
     from tunesmith.trainer.result import write_result
 
     samples = prepared.train.samples
-    used = {"train": (rows.train, len(samples)), "test": (rows.test, 0)}
+    used = {"train": (counts["train"], len(samples)), "test": (counts.get("test", 0), 0)}
     if prepared.valid is not None:
-        used["valid"] = (rows.valid, len(prepared.valid.samples))
+        used["valid"] = (counts["validation"], len(prepared.valid.samples))
     facts = Facts(
         splits={name: used[name] for name in ("train", "valid", "test") if used.get(name, [0])[0]},
         tokens=len(samples.tokens),
@@ -292,14 +343,38 @@ def _save(
     )
 
 
-def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encoded":
+def _record(spec: Spec, dataset: Dataset, prepared: _Prepared, left_out: BadRowList) -> None:
+    """Write into the output how the data was divided and which rows were left out."""
+    for split, encoded in ((dataset.train, prepared.train), (dataset.validation, prepared.valid)):
+        if split is not None and encoded is not None:
+            for row in _refused(split, encoded):
+                left_out.add(row)
+    output, divided = Path(spec.output_path), dataset.record()
+    if divided is not None or left_out.count:
+        output.mkdir(parents=True, exist_ok=True)
+    if divided is not None:
+        write_json(output / SPLIT, divided)
+    if left_out.count:
+        left_out.write(output / BAD_ROWS)
+
+
+def _refused(split: Split, encoded: "Encoded") -> Iterator[BadRow]:
+    """Yield the rows that the prompt's format could not take."""
+    if encoded.refused:
+        unit = unit_of(split.file)
+        for line, token in encoded.refused:
+            problem = {"code": "row.control_token", "params": {"token": token}}
+            yield BadRow(split.file.name, line, problem, unit)
+
+
+def _encode(prompt: "Prompt", split: Split, spec: Spec, report: Report) -> "Encoded":
     limit = spec.training.max_seq_length
-    encoded = _encode_once(prompt, file, spec)
+    file = split.file
+    encoded = _encode_once(prompt, split, spec)
     if encoded.refused:
         line, token = encoded.refused[0]
         if spec.training.on_bad_rows == "error":
-            problem = {"code": "row.control_token", "params": {"token": token}}
-            raise RunFailure("bad_row", file=file.name, line=line, problem=problem)
+            raise next(_refused(split, encoded)).failure()
         refused = {"count": len(encoded.refused), "line": line, "file": file.name}
         report.warning("rows_with_control_tokens", token=token, **refused)
     if encoded.with_system and not prompt.has_system_role:
@@ -322,28 +397,28 @@ def _encode(prompt: "Prompt", file: Path, spec: Spec, report: Report) -> "Encode
     return encoded
 
 
-def _encode_once(prompt: "Prompt", file: Path, spec: Spec) -> "Encoded":
-    """Encode the samples of `file`, or take what an earlier run kept of the same."""
+def _encode_once(prompt: "Prompt", split: Split, spec: Spec) -> "Encoded":
+    """Encode the samples of `split`, or take what an earlier run kept of the same."""
     from tunesmith import __version__
     from tunesmith.prompt.cache import TokenCache, cache_key
 
     limit = spec.training.max_seq_length
 
     def encode() -> "Encoded":
-        rows = (
-            Conversation((Turn(sample.prompt, sample.output),), None, sample.line)
-            for sample in read_samples(file)
-        )
-        return prompt.encode(rows, limit)
+        # Every row has been checked: what is bad has been told, or has ended the run.
+        return prompt.encode(read_conversations(split, lambda row: None), limit)
 
     if not spec.cache_dir:
         return encode()
     cache = TokenCache(Path(spec.cache_dir) / "tokens")
     try:
-        data = cache.data_hash(file)
+        data = cache.data_hash(split.file)
     except OSError:
         return encode()  # which says what is wrong with the file
-    key = cache_key([__version__, prompt.fingerprint, data, str(limit), spec.training.on_bad_rows])
+    rows = "" if split.rows is None else hashlib.sha256(split.rows.tobytes()).hexdigest()
+    kind = split.file.suffix.lower()  # the same bytes are other rows under another name
+    asked = (str(limit), spec.training.on_bad_rows)
+    key = cache_key([__version__, prompt.fingerprint, data, kind, rows, *asked])
     return cache.encoded(key, encode)
 
 

@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,22 @@ def test_a_missing_data_set_is_refused_and_leaves_nothing(api, body):
     assert response.status_code == 422
     assert response.json()["data"]["errors"][0]["field"] == "datasetPath"
     assert api.data("getTaskList")["total"] == 0
+
+
+def test_a_split_beside_other_files_is_refused_at_its_own_field(api, body):
+    (Path(body["datasetPath"]) / "valid.jsonl").touch()
+    response = create(api, body, trainingArgs={"split": {"train": 0.9, "validation": 0.1}})
+    (error,) = response.json()["data"]["errors"]
+    assert (error["field"], error["type"]) == ("trainingArgs.split", "dataset_has_splits")
+
+
+def test_a_bad_row_is_refused_unless_it_is_to_be_skipped(api, body):
+    with (Path(body["datasetPath"]) / "train.jsonl").open("a") as data:
+        data.write("{\n")
+    (error,) = create(api, body).json()["data"]["errors"]
+    assert (error["field"], error["type"]) == ("datasetPath", "bad_row")
+    assert error["message"].startswith("train.jsonl, line 2: ")
+    assert create(api, body, trainingArgs={"on_bad_rows": "skip"}).status_code == 200
 
 
 def test_a_command_is_refused(api, body):

@@ -1,0 +1,48 @@
+"""Converts a base model once and keeps the result below the data directory's cache."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith.chatglm.convert import Conversion, convert, read_record
+
+VERSION = 1  # another one when the same original gives another result
+
+
+def converted(source: Path, cache_dir: Path) -> tuple[Path, Conversion]:
+    """Return the converted directory of the original one `source`, made now if there is none.
+
+    Another process that converts the same one is waited for. Raises what `convert` raises.
+    """
+    root = cache_dir / "converted"
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / f"{source.resolve().name}-{_key(source)}"
+    with _locked(root / f".{target.name}.lock"):
+        record = read_record(target)
+        if not record:
+            return target, convert(source, target)
+    return target, Conversion(record["family"], tuple(record["warnings"]))
+
+
+def _key(source: Path) -> str:
+    """Of everything that a conversion could read, by name, size and time of change."""
+    found = []
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            status = path.stat()
+            found.append([path.name, status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps([VERSION, found]).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

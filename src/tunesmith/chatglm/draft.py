@@ -1,0 +1,85 @@
+"""A directory that appears whole or not at all."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith.chatglm.refusal import refused
+from tunesmith.errors import Conflict, RunFailure
+
+SPARE = 64 << 20  # bytes beyond the weights: tokenizer, configuration
+
+
+def draft_of(target: Path) -> Path:
+    """Return where `target` is written before it has its name."""
+    return target.with_name(f".{target.name}.converting")
+
+
+@contextmanager
+def draft(target: Path, needed: int) -> Iterator[Path]:
+    """Give an empty directory beside `target` that gets its name when the block ends well.
+
+    Raises InvalidInput `output_not_empty` or `output_not_directory`, Conflict `convert_running`
+    and RunFailure `convert_no_space`.
+    """
+    _require_new(target)
+    directory = draft_of(target)
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        _lock(handle, directory)
+        for left in directory.iterdir():  # of one that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        try:
+            _require_space(directory, needed + SPARE)
+            yield directory
+            _flush(directory)
+            directory.rename(target)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        _flush_one(target.parent)
+    finally:
+        os.close(handle)
+
+
+def _require_new(target: Path) -> None:
+    if target.is_dir():
+        if any(target.iterdir()):
+            raise refused("output_not_empty", field="target", path=str(target))
+    elif target.exists() or target.is_symlink():
+        raise refused("output_not_directory", field="target", path=str(target))
+
+
+def _lock(handle: int, directory: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(directory.stat(), os.fstat(handle)):
+            return
+    except (BlockingIOError, FileNotFoundError):  # the latter: renamed in this moment
+        pass
+    raise Conflict("convert_running", path=str(directory))
+
+
+def _require_space(directory: Path, needed: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        sizes = {"needed_gib": f"{needed / 2**30:.1f}", "free_gib": f"{free / 2**30:.1f}"}
+        raise RunFailure("convert_no_space", path=str(directory.parent), **sizes)
+
+
+def _flush(directory: Path) -> None:
+    for path in directory.iterdir():
+        _flush(path) if path.is_dir() else _flush_one(path)
+    _flush_one(directory)
+
+
+def _flush_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

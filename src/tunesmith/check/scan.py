@@ -1,0 +1,140 @@
+"""One pass over the rows of a file: a few numbers of each, and the texts of a seeded sample."""
+
+import random
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.check.quality import judge
+from tunesmith.dataset import BadRow, Conversation
+
+BAD_ROWS_KEPT = 100
+FIRST_KEPT = 5
+ROWS_PER_REPORT = 5000
+
+_BETWEEN = "\x1f"  # between the texts of a sample: "ab" + "c" is not "a" + "bc"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in a file, one entry a sample in each array, in the file's order."""
+
+    samples: NDArray[np.uint64]
+    """Hash of all texts of the sample, blanks around them left out."""
+    contexts: NDArray[np.uint64]
+    """Hash of everything before the last answer."""
+    questions: NDArray[np.uint64]
+    """Hash of the first question."""
+    answers: NDArray[np.uint64]
+    """Hash of the last answer."""
+    characters: NDArray[np.uint32]
+    rules: NDArray[np.uint16]
+    """`quality.Rule` bits."""
+    lines: NDArray[np.int64]
+    ordinals: NDArray[np.int64]
+    """Which row of the file it is, from 0, bad ones counted."""
+    turns: NDArray[np.uint32]
+    bad_ordinals: NDArray[np.int64]
+    bad_lines: NDArray[np.int64]
+    first_bad: list[BadRow]
+    chosen: list[tuple[int, Conversation]]
+    """The sample drawn: index into the arrays, and the conversation; by index."""
+    first: list[Conversation]
+    complete: bool
+
+    @property
+    def rows(self) -> int:
+        return len(self.samples) + len(self.bad_lines)
+
+
+def scan(
+    rows: Iterable[Conversation | BadRow],
+    *,
+    sample_size: int,
+    seed: int,
+    has_control: Callable[[str], bool],
+    deadline: float | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Scan:
+    """Read `rows` until they or the time (`time.monotonic`) ends.
+
+    `progress` hears now and then how many rows were read.
+    """
+    draw = random.Random(seed).random  # noqa: S311  (a sample, no secret)
+    samples, contexts, questions, answers = (array("Q") for _ in range(4))
+    characters, turns, rules = array("I"), array("I"), array("H")
+    lines, ordinals, bad_lines, bad_ordinals = (array("q") for _ in range(4))
+    first_bad: list[BadRow] = []
+    chosen: list[tuple[int, Conversation]] = []
+    complete = True
+    for ordinal, row in enumerate(rows):
+        if ordinal % ROWS_PER_REPORT == ROWS_PER_REPORT - 1:
+            progress(ordinal + 1)
+            if deadline is not None and time.monotonic() > deadline:
+                complete = False
+                break
+        if isinstance(row, BadRow):
+            bad_lines.append(row.line)
+            bad_ordinals.append(ordinal)
+            if len(first_bad) < BAD_ROWS_KEPT:
+                first_bad.append(row)
+            continue
+        text = whole_text(row)
+        encoded = text.encode("utf-8", "surrogatepass")
+        last = row.turns[-1].answer.strip().encode("utf-8", "surrogatepass")
+        first_question = row.turns[0].question.strip().encode("utf-8", "surrogatepass")
+        index = len(samples)
+        samples.append(_hash(encoded))
+        contexts.append(_hash(encoded[: len(encoded) - len(last)]))
+        questions.append(_hash(first_question))
+        answers.append(_hash(last))
+        characters.append(min(len(text), 0xFFFFFFFF))
+        rules.append(judge(row, text, encoded, has_control))
+        lines.append(row.line)
+        ordinals.append(ordinal)
+        turns.append(len(row.turns))
+        # Reservoir sampling (Vitter's algorithm R): each row with the same probability.
+        if index < sample_size:
+            chosen.append((index, row))
+        elif (place := int(draw() * (index + 1))) < sample_size:
+            chosen[place] = (index, row)
+    chosen.sort(key=lambda each: each[0])
+
+    def array_of(values: "array[int]", kind: Any) -> Any:
+        return np.array(values, dtype=kind)
+
+    return Scan(
+        samples=array_of(samples, np.uint64),
+        contexts=array_of(contexts, np.uint64),
+        questions=array_of(questions, np.uint64),
+        answers=array_of(answers, np.uint64),
+        characters=array_of(characters, np.uint32),
+        rules=array_of(rules, np.uint16),
+        lines=array_of(lines, np.int64),
+        ordinals=array_of(ordinals, np.int64),
+        turns=array_of(turns, np.uint32),
+        bad_ordinals=array_of(bad_ordinals, np.int64),
+        bad_lines=array_of(bad_lines, np.int64),
+        first_bad=first_bad,
+        chosen=chosen,
+        first=[row for _, row in chosen[:FIRST_KEPT]],
+        complete=complete,
+    )
+
+
+def whole_text(row: Conversation) -> str:
+    """Return all texts of a sample; the last answer is the end of it."""
+    parts = [(row.system or "").strip()]
+    for question, answer in row.turns:
+        parts += (question.strip(), answer.strip())
+    return _BETWEEN.join(parts)
+
+
+def _hash(text: bytes) -> int:
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
