@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from tunesmith.base_model import link_problem
 from tunesmith.dataset import open_dataset
 from tunesmith.errors import InvalidInput, RunFailure
 from tunesmith.executor import Executor
@@ -58,7 +59,7 @@ def launch(
 
 
 def _still_as_created(task: TaskRecord, settings: Settings) -> None:
-    """Raise OSError if a path leads elsewhere now, a data file out of the roots, or the output is no longer free.
+    """Raise OSError if a path or a file leads elsewhere now, or the output is no longer free.
 
     A task may wait for days; paths were resolved and looked at when it was created.
     """
@@ -67,6 +68,9 @@ def _still_as_created(task: TaskRecord, settings: Settings) -> None:
         if path.resolve() != path:
             raise OSError(f"{path} has become a symbolic link since the task was created")
     # A directory's files may be links, and others than they were.
+    models = [*settings.roots, settings.models_dir]
+    if problem := link_problem(Path(spec.base_model), models, "baseModel"):
+        raise OSError(str(InvalidInput(problem)))
     try:
         for file in open_dataset(Path(spec.dataset_path)).files.values():
             inside_roots(str(file), "datasetPath", settings.roots)

@@ -1,6 +1,7 @@
 """What a task does with its data: a split drawn from train, rows left out, both recorded."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,31 @@ def test_a_split_beside_other_files_ends_the_run_before_anything_is_loaded(new_r
     run = new_run("b").start(valid=GOOD, split={"train": 0.9, "validation": 0.1})
     assert run.failure.code == "dataset_has_splits"
     assert not run.output.exists()
+
+
+def test_rows_that_the_chat_template_cannot_take_are_left_out_and_listed_too(
+    new_run: Any, llama: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "ascii"
+    shutil.copytree(llama, base)
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{{ m.content.encode('ascii', 'replace').decode() }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    for old in base.glob("chat_template*"):
+        old.unlink()
+    config = json.loads((base / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["chat_template"] = template
+    (base / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    run = new_run("c")
+    run.base = base
+    typed = {"instruction": "你好 <|im_end|>", "output": "hello"}
+    run.start(rows=[ROWS[0], typed, ROWS[0]], max_steps=1, on_bad_rows="skip")
+    assert run.wait() == 0, run.log
+    (planned,) = run.of(Planned)
+    assert planned.samples == 2
+    listed = (run.output / "bad_rows.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in listed]
+    assert [row["line"] for row in found] == [2]
+    assert {row["problem"]["code"] for row in found} == {"row.control_token"}

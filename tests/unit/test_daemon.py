@@ -154,6 +154,22 @@ def test_a_link_to_elsewhere_made_while_a_task_waited_is_not_followed(
     assert executor.living == set()
 
 
+def test_a_file_of_a_base_model_that_leads_out_of_the_roots_by_now_is_not_read(
+    daemon, store, executor, tmp_path
+):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").symlink_to("/etc/passwd")
+    new = new_task(output_path=str(tmp_path / "out"))
+    spec = new.spec.model_copy(update={"base_model": str(model)})
+    task = store.insert(replace(new, spec=spec))
+    turn(daemon)
+    failed = store.task(task.id)
+    assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
+    assert "config.json" in failed.error["params"]["reason"]
+    assert executor.living == set()
+
+
 def test_a_data_file_that_leads_out_of_the_roots_by_now_is_not_read(
     daemon, store, executor, tmp_path
 ):

@@ -29,13 +29,15 @@ def converted(source: Path, cache_dir: Path) -> tuple[Path, Conversion]:
 
 
 def _key(source: Path) -> str:
-    """Of everything that a conversion could read, by name, size and time of change."""
+    """Of the place, and of all that a conversion could read: name, size and time of change."""
     found = []
     for path in sorted(source.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             status = path.stat()
             found.append([path.name, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps([VERSION, found]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([VERSION, str(source.resolve()), found]).encode()).hexdigest()[
+        :16
+    ]
 
 
 @contextmanager

@@ -21,11 +21,12 @@ class Counter:
 
     def __init__(self, base_model: Path, system_prompt: str | None) -> None:
         """Raises RunFailure for a base model whose tokenizer or template cannot be used."""
+        from tunesmith.chatglm.original import original_tokenizer
         from tunesmith.families import family_of
         from tunesmith.prompt.prompt import Prompt
         from tunesmith.prompt.tokenizer import load_tokenizer
 
-        self._tokenizer: Any = load_tokenizer(base_model)
+        self._tokenizer: Any = original_tokenizer(base_model) or load_tokenizer(base_model)
         self._prompt = Prompt(self._tokenizer, family_of(base_model), system_prompt)
 
     @property

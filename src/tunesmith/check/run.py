@@ -25,7 +25,7 @@ from tunesmith.check.corpus import (
 from tunesmith.check.encoding import encoding_of, format_of, needs_rewriting, rewrite
 from tunesmith.check.lengths import Counter, in_parts, summary
 from tunesmith.check.near import THRESHOLD
-from tunesmith.check.quality import FAMILY_CONTROLS, finder
+from tunesmith.check.quality import FAMILY_CONTROLS
 from tunesmith.check.report import (
     Diversity,
     Duplicates,
@@ -40,8 +40,9 @@ from tunesmith.check.report import (
     SplitReport,
     WrongRow,
 )
-from tunesmith.check.scan import BAD_ROWS_KEPT, scan
-from tunesmith.dataset import Conversation, Dataset, Split, open_dataset, read_rows
+from tunesmith.check.scan import BAD_ROWS_KEPT
+from tunesmith.check.scan_file import FileToScan, scan_file
+from tunesmith.dataset import Conversation, Dataset, Split, open_dataset
 from tunesmith.dataset import check as read_all
 from tunesmith.errors import FieldProblem, InvalidInput, Refused, RunFailure
 from tunesmith.paths import inside_roots
@@ -160,7 +161,7 @@ def _scan_files(
     end: float | None,
     progress: Progress,
 ) -> tuple[dict[Path, ScannedFile], dict[Path, Path]]:
-    has_control = finder(counter.control_tokens if counter else FAMILY_CONTROLS)
+    controls = tuple(counter.control_tokens if counter else FAMILY_CONTROLS)
     deadline = None
     if end is not None and request.seconds is not None:
         deadline = end - (1 - READING_SHARE) * request.seconds
@@ -183,14 +184,8 @@ def _scan_files(
             reason = error.strerror or str(error)
             raise RunFailure("dataset_unreadable", path=str(file), reason=reason) from None
         size = SAMPLED - others * SAMPLED_OF_OTHERS if name == "train" else SAMPLED_OF_OTHERS
-        found = scan(
-            read_rows(readable[file]),
-            sample_size=size,
-            seed=request.seed,
-            has_control=has_control,
-            deadline=deadline,
-            progress=_after(done, progress),
-        )
+        asked = FileToScan(readable[file], size, request.seed, controls, deadline)
+        found = scan_file(asked, _after(done, progress))
         done += found.rows
         files[file] = ScannedFile(file, format, encoding, found)
     return files, readable

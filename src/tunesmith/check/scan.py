@@ -3,8 +3,8 @@
 import random
 import time
 from array import array
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +17,7 @@ from tunesmith.dataset import BadRow, Conversation
 BAD_ROWS_KEPT = 100
 FIRST_KEPT = 5
 ROWS_PER_REPORT = 5000
+ROWS_OF_A_TURN = 1000  # rows that one of several processes takes before the next one's turn
 
 _BETWEEN = "\x1f"  # between the texts of a sample: "ab" + "c" is not "a" + "bc"
 
@@ -61,11 +62,14 @@ def scan(
     has_control: Callable[[str], bool],
     deadline: float | None = None,
     progress: Callable[[int], None] = lambda rows: None,
+    part: tuple[int, int] = (0, 1),
 ) -> Scan:
     """Read `rows` until they or the time (`time.monotonic`) ends.
 
-    `progress` hears now and then how many rows were read.
+    `progress` hears now and then how many rows were read. `part` (which, of how many) leaves all
+    rows but every n-th thousand to other processes: `merged` puts the parts together.
     """
+    which, parts = part
     draw = random.Random(seed).random  # noqa: S311  (a sample, no secret)
     samples, contexts, questions, answers = (array("Q") for _ in range(4))
     characters, turns, rules = array("I"), array("I"), array("H")
@@ -79,6 +83,8 @@ def scan(
             if deadline is not None and time.monotonic() > deadline:
                 complete = False
                 break
+        if ordinal // ROWS_OF_A_TURN % parts != which:
+            continue
         if isinstance(row, BadRow):
             bad_lines.append(row.line)
             bad_ordinals.append(ordinal)
@@ -125,6 +131,37 @@ def scan(
         chosen=chosen,
         first=[row for _, row in chosen[:FIRST_KEPT]],
         complete=complete,
+    )
+
+
+def merged(scans: Sequence[Scan]) -> Scan:
+    """Return what the parts of one file found, in the file's order."""
+    if len(scans) == 1:
+        return scans[0]
+    order = np.argsort(np.concatenate([each.ordinals for each in scans]), kind="stable")
+    bad_order = np.argsort(np.concatenate([each.bad_ordinals for each in scans]), kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+
+    def joined(name: str) -> Any:
+        values = np.concatenate([getattr(each, name) for each in scans])
+        return values[bad_order if name.startswith("bad_") else order]
+
+    first_bad = sorted((row for each in scans for row in each.first_bad), key=lambda row: row.line)
+    chosen: list[tuple[int, Conversation]] = []
+    before = 0
+    for each in scans:
+        chosen += ((int(place[before + index]), row) for index, row in each.chosen)
+        before += len(each.samples)
+    chosen.sort(key=lambda each: each[0])
+    names = [each.name for each in fields(Scan)]
+    arrays = [name for name in names if isinstance(getattr(scans[0], name), np.ndarray)]
+    return Scan(
+        **{name: joined(name) for name in arrays},
+        first_bad=first_bad[:BAD_ROWS_KEPT],
+        chosen=chosen,
+        first=[row for _, row in chosen[:FIRST_KEPT]],
+        complete=all(each.complete for each in scans),
     )
 
 

@@ -55,7 +55,14 @@ CHATGLM2 = Family(
     "chatglm2", "ChatGLM2", ("chatglm", "glm"), "chatglm2", True, ("</s>",), _GLM_LAYERS
 )
 CHATGLM3 = Family(
-    "chatglm3", "ChatGLM3", ("chatglm", "glm"), "chatglm3", True, ("</s>",), _GLM_LAYERS
+    "chatglm3",
+    "ChatGLM3",
+    ("chatglm", "glm"),
+    "chatglm3",
+    True,
+    # Its own code stops at the next speaker, too.
+    ("</s>", "<|user|>", "<|observation|>"),
+    _GLM_LAYERS,
 )
 GLM4 = Family("glm-4", "GLM-4", ("chatglm", "glm"), "glm-4", True, _GLM4_STOPS, _GLM_LAYERS)
 # glm-4-9b-hf, glm-4-9b-chat-hf, GLM-4-9B-0414: made for transformers, with a template of their own.

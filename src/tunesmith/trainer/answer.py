@@ -31,7 +31,10 @@ def answer(
     questions: list[str],
     max_new_tokens: int,
 ) -> list[str]:
-    """Return one answer a question, without the end-of-turn token. Raises RunFailure."""
+    """Return one answer a question, without the end-of-turn token.
+
+    Raises RunFailure, or InvalidInput for a base model that cannot be converted.
+    """
     environment.prepare()
     from tunesmith.chatglm.cache import converted
     from tunesmith.chatglm.original import is_original_directory

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ class TrainerState:
     """Loss and answer tokens since the last metrics event."""
     final: dict[str, float]
     best: Best | None = None
+    evaluated: int = 0
+    """The step of the last evaluation."""
     format: int = FORMAT
 
 
@@ -102,14 +105,33 @@ class Checkpoints:
         """Write a checkpoint and return its directory. Raises RunFailure `disk_full`."""
         target = self.path_of(state.step)
         with draft(self._output, target.name, self.needed_bytes(model)) as directory:
-            write_weights(model, state.base_model, directory)
+            write_weights(model, state.base_model, directory, original_names=False)
             torch.save(optimizer.state_dict(), directory / OPTIMIZER)
             torch.save(rng, directory / RNG)
             write_json(directory / STATE, asdict(state))
             flush(directory)
+            if target.exists():  # damaged: a whole one would have been gone on from
+                shutil.rmtree(target)
             directory.rename(target)
         self.last_step = state.step
         self._prune()
+        return target
+
+    def adopt(self, path: Path) -> Path:
+        """Make the best checkpoint of an earlier task part of this output; return where it is.
+
+        That output may be deleted while this run goes on. Raises RunFailure `checkpoint_unusable`
+        or `disk_full`.
+        """
+        target = self._output / path.name
+        if path != target:
+            read_state(path)
+            needed = sum(file.stat().st_size for file in path.iterdir())
+            with draft(self._output, target.name, needed) as directory:
+                shutil.copytree(path, directory, dirs_exist_ok=True)
+                flush(directory)
+                directory.rename(target)
+        self.best = target
         return target
 
     def _prune(self) -> None:
@@ -125,18 +147,15 @@ def find_checkpoints(output: Path) -> list[tuple[int, Path]]:
 
 
 def find_resume(spec: Spec) -> Resume | None:
-    """Return the checkpoint that `spec` names, or for a second attempt the newest in its output.
+    """Return the newest whole checkpoint of an earlier attempt, else the one that `spec` names.
 
     Raises RunFailure `checkpoint_unusable` or `checkpoint_of_other_run`.
     """
-    if spec.training.resume_from_checkpoint is not None:
-        path = Path(spec.training.resume_from_checkpoint)
-    else:
-        output = Path(spec.output_path)
-        saved = find_checkpoints(output) if spec.attempt > 1 and output.is_dir() else []
-        if not saved:
+    path = _newest_whole(Path(spec.output_path)) if spec.attempt > 1 else None
+    if path is None:
+        if spec.training.resume_from_checkpoint is None:
             return None
-        path = max(saved)[1]
+        path = Path(spec.training.resume_from_checkpoint)
     state = read_state(path)
     _require_same(spec, state, path)
     return Resume(path, state)
@@ -198,6 +217,15 @@ def restore(resume: Resume, optimizer: torch.optim.Optimizer, device: torch.devi
     torch.set_rng_state(rng["cpu"].cpu())
     if device.type == "cuda" and "cuda" in rng:
         torch.cuda.set_rng_state(rng["cuda"].cpu(), device)
+
+
+def _newest_whole(output: Path) -> Path | None:
+    saved = find_checkpoints(output) if output.is_dir() else []
+    for _, path in sorted(saved, reverse=True):
+        with suppress(RunFailure):
+            read_state(path)
+            return path
+    return None
 
 
 def _require_same(spec: Spec, state: TrainerState, path: Path) -> None:

@@ -79,6 +79,7 @@ class Training:
         self._loss_sum, self._labels = 0.0, 0
         self._final: dict[str, float] = {}
         self._best: Best | None = None
+        self._evaluated = 0
         self._resume = resume
         self._data = data_hash(samples)
 
@@ -91,6 +92,8 @@ class Training:
         torch.manual_seed(arguments.seed)
         if self._resume:
             self._go_on_from(self._resume)
+            if self._evaluated != self._step:  # a stop left it out
+                self._evaluate_if_due()
         for step in steps(
             len(self._samples),
             plan.total_steps,
@@ -100,6 +103,8 @@ class Training:
         ):
             if step.number <= self._step:
                 continue  # done before the checkpoint
+            if self._stop.requested or self._patience_is_over():
+                break
             started = time.perf_counter()
             if not self._optimiser_step(step):
                 break
@@ -110,15 +115,14 @@ class Training:
                 time.perf_counter() - started, self._samples.count_tokens(step.indices)
             )
             self._after_step()
-            if self._stop.requested or self._patience_is_over():
-                break
         stopped = self._stop.requested
         if stopped:
             self._report.phase(Phase.STOPPING)
-            if self._labels:
-                self._report_metrics()
+            # Saved first: a run that goes on from here fills the window of its next metrics.
             if self._step:
                 self._save()
+            if self._labels:
+                self._report_metrics()
         best_step = None if stopped else self._take_best()
         seconds = time.monotonic() - began
         return Outcome(self._step, stopped, seconds, self._final, best_step)
@@ -127,13 +131,17 @@ class Training:
         state = resume.state
         load_weights(self._forward.model, resume.path)
         restore(resume, self._optimizer, self._forward.device)
-        self._step = self._checkpoints.last_step = state.step
+        for group in self._optimizer.param_groups:
+            group["weight_decay"] = self._arguments.weight_decay
+        self._step, self._evaluated = state.step, state.evaluated
+        if resume.path == self._checkpoints.path_of(state.step):
+            self._checkpoints.last_step = state.step
         self._loss_sum, self._labels = state.loss_sum, state.labels
         self._final = dict(state.final)
         self._rng = rng_state(self._forward.device)
-        if state.best and Path(state.best.path).is_dir():
-            self._best = state.best
-            self._checkpoints.best = Path(state.best.path)
+        if state.best and self._arguments.early_stopping_patience is not None:
+            path = self._checkpoints.adopt(Path(state.best.path))
+            self._best = replace(state.best, path=str(path))
 
     def _patience_is_over(self) -> bool:
         patience = self._arguments.early_stopping_patience
@@ -197,8 +205,7 @@ class Training:
                     eta_seconds=self._eta(),
                 )
             )
-        if self._valid is not None and plan.evaluates_after(step) and not self._stop.requested:
-            self._evaluate(self._valid)
+        self._evaluate_if_due()
         # After the last step comes the final adapter itself.
         if step % self._arguments.save_steps == 0 and not last:
             self._save()
@@ -220,6 +227,11 @@ class Training:
         self._loss_sum, self._labels = 0.0, 0
         self._pace.next_window()
 
+    def _evaluate_if_due(self) -> None:
+        due = self._plan.evaluates_after(self._step) and not self._stop.requested
+        if self._valid is not None and due:
+            self._evaluate(self._valid)
+
     def _evaluate(self, valid: EncodedSamples) -> None:
         began = time.monotonic()
         self._report.phase(Phase.EVALUATING)
@@ -227,6 +239,9 @@ class Training:
         scores = evaluate(self._forward, valid, batch_size, self._stop)
         if scores is None:
             return
+        if not math.isfinite(scores.eval_loss):
+            raise RunFailure("nan_loss", value=str(scores.eval_loss), step=self._step)
+        self._evaluated = self._step
         seconds = time.monotonic() - began
         self._pace.evaluated(seconds)
         self._final |= {"eval_loss": scores.eval_loss, "token_accuracy": scores.token_accuracy}
@@ -270,6 +285,7 @@ class Training:
             labels=self._labels,
             final=self._final,
             best=self._best,
+            evaluated=self._evaluated,
         )
         path = self._checkpoints.save(self._forward.model, self._optimizer, self._rng, state)
         self._report.checkpoint(self._step, str(path))

@@ -1,5 +1,6 @@
 """Loads base model and tokenizer, chooses device and number format, adds the LoRA adapter."""
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from tunesmith.errors import RunFailure
 from tunesmith.spec import Spec, TrainingArguments
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
+from tunesmith.trainer.quantized import prepare_for_cpu
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
@@ -91,7 +93,14 @@ def load_base_model(
     if missing:
         reason = f"its weights files lack {len(missing)} weights, such as {missing[0]}"
         raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
-    return base if quantization_bits is not None else base.to(device)
+    if quantization_bits is None:
+        return base.to(device)
+    if device.type == "cpu":
+        prepare_for_cpu(base, DTYPES[dtype])
+    else:
+        # It says of each pass that inputs are rounded to fp16: LLM.int8 is made so.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return base
 
 
 def load_for_training(

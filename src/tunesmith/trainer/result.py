@@ -59,10 +59,20 @@ def write_result(
         write_weights(model, str(base_model), directory)
         generation = _generation_config(base_model, stop_token_ids)
         write_json(directory / "generation_config.json", generation)
+        if not is_adapter(model):
+            _keep_conversion(base_model, directory)
         flush(directory)
         # Whoever sees the weights has the rest already.
         for file in sorted(directory.iterdir(), key=lambda file: file.suffix == ".safetensors"):
             file.replace(output / file.name)
+
+
+def _keep_conversion(base_model: Path, directory: Path) -> None:
+    """A converted ChatGLM stays one: its prompt format and the way back are told by these."""
+    if (record := base_model / "tunesmith_conversion.json").is_file():
+        shutil.copyfile(record, directory / record.name)
+    if (originals := base_model / "chatglm").is_dir():
+        shutil.copytree(originals, directory / originals.name)
 
 
 def _dtype_of_files(base_model: Path, otherwise: torch.dtype) -> torch.dtype:

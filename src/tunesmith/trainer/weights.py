@@ -20,12 +20,18 @@ def is_adapter(model: Any) -> bool:
     return hasattr(model, "peft_config")
 
 
-def write_weights(model: Any, base_model: str, directory: Path) -> None:
-    """Write what was trained so that peft, or transformers alone, loads it with no help."""
+def write_weights(
+    model: Any, base_model: str, directory: Path, *, original_names: bool = True
+) -> None:
+    """Write what was trained so that peft, or transformers alone, loads it with no help.
+
+    A whole model gets the names of its base model's files, or those that it has in memory: some
+    architectures (mixtures of experts) join weights when they are loaded.
+    """
     if is_adapter(model):
         _write_adapter(model, base_model, directory)
     else:
-        _write_model(model, directory)
+        _write_model(model, directory, original_names)
 
 
 def load_weights(model: Any, directory: Path) -> None:
@@ -73,10 +79,12 @@ def _write_adapter(model: Any, base_model: str, directory: Path) -> None:
     save_file(weights, directory / ADAPTER, metadata={"format": "pt"})
 
 
-def _write_model(model: Any, directory: Path) -> None:
+def _write_model(model: Any, directory: Path, original_names: bool) -> None:
     # A base model's generation_config.json may hold what transformers refuses to write again.
     model.generation_config = GenerationConfig()
-    model.save_pretrained(directory, max_shard_size=LARGEST_SHARD)
+    model.save_pretrained(
+        directory, max_shard_size=LARGEST_SHARD, save_original_format=original_names
+    )
     _tell_older_versions(directory / "config.json")
 
 
@@ -86,6 +94,9 @@ def _tell_older_versions(config: Path) -> None:
     rope = values.get("rope_parameters") or {}
     if isinstance(rope.get("rope_theta"), int | float):
         values.setdefault("rope_theta", rope["rope_theta"])
+        if rope.get("rope_type", "default") != "default":
+            scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+            values.setdefault("rope_scaling", scaling)
     if "dtype" in values:
         values.setdefault("torch_dtype", values["dtype"])
     config.write_text(json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")

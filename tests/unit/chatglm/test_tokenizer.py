@@ -131,3 +131,7 @@ def test_only_original_directories_have_a_tokenizer_here(tmp_path):
     assert original_tokenizer(tmp_path) is None
     (tmp_path / "config.json").write_text('{"model_type": "chatglm", "padded_vocab_size": 65024}')
     assert "<|user|>" in original_tokenizer(tmp_path).get_vocab()
+    (tmp_path / "tokenizer.model").write_bytes(b"")
+    with pytest.raises(InvalidInput) as refused:
+        original_tokenizer(tmp_path)
+    assert refused.value.problems[0].field == "baseModel"

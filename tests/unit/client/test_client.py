@@ -359,3 +359,26 @@ def test_a_downloaded_log_appears_whole_or_not_at_all(tmp_path):
         connected.download_log(1, to)
     assert list(tmp_path.iterdir()) == []
     assert connected.download_log(1, to).read_text() == "whole\n"
+
+
+# Check of a data set
+
+
+def test_a_check_sends_what_was_given_and_reads_the_report(tmp_path):
+    from tunesmith.check.report import Verdict
+    from tunesmith.check.run import Request, check
+
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"instruction": "Who?", "output": "Me."}\n')
+    (tmp_path / "workspace").mkdir()
+    report = check(Request(path), tmp_path / "workspace").report
+    told = report.model_dump(mode="json", by_alias=True)
+    routes = Routes(checkDataset=lambda request: success(told))
+    arguments = {"max_seq_length": 64}
+    answer = connect(routes).check_dataset("/data/qa", training_args=arguments, seconds=5)
+    assert answer == report and answer.verdict is Verdict.WARNINGS
+    assert json.loads(routes.requests[0].content) == {
+        "datasetPath": "/data/qa",
+        "trainingArgs": arguments,
+        "seconds": 5,
+    }

@@ -1,0 +1,238 @@
+"""Edges of stopping, resuming and quantised layers on a CPU."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.trainer.test_methods import Run, logits
+from tests.unit.trainer.test_training import CPU, samples
+from tunesmith import events
+from tunesmith.errors import RunFailure
+from tunesmith.trainer import model
+from tunesmith.trainer.checkpoint import find_resume
+from tunesmith.trainer.report import Report
+from tunesmith.trainer.stop import Stop
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> Stop:
+    """A stop that is heard when the progress or metrics of `step` are told."""
+    stop = Stop()
+    for name in ("metrics", "progress"):
+        told = getattr(Report, name)
+
+        def tell(self: Any, event: Any, *rest: Any, told: Any = told) -> None:
+            told(self, event, *rest)
+            if event.step == step:
+                stop.requested = True
+
+        monkeypatch.setattr(Report, name, tell)
+    return stop
+
+
+def evaluations(run: Run) -> list[tuple[int, float]]:
+    found, _ = events.read(run.events, 0)
+    return [(e.step, e.eval_loss) for e in found if isinstance(e, events.Evaluation)]
+
+
+ARGUMENTS = {"num_train_epochs": 4, "lora_dropout": 0.1, "save_total_limit": 9}
+
+
+def test_a_stop_inside_a_window_of_metrics_does_not_cut_it(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ARGUMENTS | {"logging_steps": 4}
+    whole = Run(llama, tmp_path / "w", **arguments)
+    whole.train()
+    with monkeypatch.context() as patched:
+        stopped = Run(llama, tmp_path / "s", **arguments)
+        stopped.train(stop=stop_after(patched, 6))
+    path = tmp_path / "s" / "checkpoint-6"
+    resumed = Run(llama, tmp_path / "r", **arguments, resume_from_checkpoint=str(path))
+    resumed.train(find_resume(resumed.spec))
+    assert resumed.losses == whole.losses[1:]
+
+
+def test_an_evaluation_that_a_stop_left_out_is_done_after_the_resume(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Run(llama, tmp_path / "w", **ARGUMENTS)
+    whole.valid = samples(6)
+    whole.train()
+    assert [step for step, _ in evaluations(whole)] == [4, 8, 12, 16]
+    with monkeypatch.context() as patched:
+        stopped = Run(llama, tmp_path / "s", **ARGUMENTS)
+        stopped.valid = samples(6)
+        stopped.train(stop=stop_after(patched, 8))
+    path = tmp_path / "s" / "checkpoint-8"
+    resumed = Run(llama, tmp_path / "r", **ARGUMENTS, resume_from_checkpoint=str(path))
+    resumed.valid = samples(6)
+    resumed.train(find_resume(resumed.spec))
+    assert evaluations(resumed) == evaluations(whole)[1:]
+
+
+def test_a_retried_attempt_prefers_its_own_newest_whole_checkpoint(
+    llama: Path, tmp_path: Path
+) -> None:
+    Run(llama, tmp_path / "a", save_steps=2, save_total_limit=9, max_steps=4).train()
+    first = str(tmp_path / "a" / "checkpoint-2")
+    run = Run(llama, tmp_path / "b", save_steps=3, save_total_limit=9, resume_from_checkpoint=first)
+    run.train(find_resume(run.spec))
+    again = run.spec.model_copy(update={"attempt": 2})
+    resume = find_resume(again)
+    assert resume is not None and resume.path == tmp_path / "b" / "checkpoint-9"
+    (resume.path / "optimizer.pt").unlink()
+    resume = find_resume(again)
+    assert resume is not None and resume.path == tmp_path / "b" / "checkpoint-6"
+
+
+def test_the_best_checkpoint_of_before_a_resume_is_still_there_without_the_old_output(
+    llama: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    arguments: dict[str, Any] = {
+        "num_train_epochs": 40,
+        "learning_rate": 3e-2,
+        "lr_scheduler_type": "constant",
+        "early_stopping_patience": 3,
+        "save_steps": 1,
+        "save_total_limit": 50,
+    }
+    whole = Run(llama, tmp_path / "w", **arguments)
+    whole.valid = samples(6)
+    whole.valid.tokens[:] = whole.valid.tokens[::-1]
+    outcome = whole.train()
+    assert outcome.best_step is not None
+    path = tmp_path / "w" / f"checkpoint-{outcome.best_step + 1}"
+    resumed = Run(llama, tmp_path / "r", **arguments, resume_from_checkpoint=str(path))
+    resumed.valid = whole.valid
+    resume = find_resume(resumed.spec)
+    told: list[int] = []
+    original = resumed.forward.logits
+
+    def train_on(*given: Any) -> Any:
+        if not told:
+            shutil.rmtree(tmp_path / "w")  # somebody tidies up while it runs
+            told.append(1)
+        return original(*given)
+
+    resumed.forward.logits = train_on  # type: ignore[method-assign]
+    again = resumed.train(resume)
+    assert (again.step, again.best_step) == (outcome.step, outcome.best_step)
+    assert torch.equal(resumed.logits(), whole.logits())
+
+
+def test_an_eval_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
+    run = Run(llama, tmp_path / "o", early_stopping_patience=1)
+    run.valid = samples(6)
+    inner = run.forward.logits
+
+    def broken(*given: Any) -> Any:
+        logits, targets = inner(*given)
+        return (logits if run.forward.model.training else logits * torch.nan), targets
+
+    run.forward.logits = broken  # type: ignore[method-assign]
+    with pytest.raises(RunFailure) as failure:
+        run.train()
+    assert failure.value.code == "nan_loss"
+
+
+def test_the_weight_decay_of_a_new_task_is_used(llama: Path, tmp_path: Path) -> None:
+    Run(llama, tmp_path / "a", save_steps=2, save_total_limit=9, max_steps=4).train()
+    path = str(tmp_path / "a" / "checkpoint-2")
+    ended = []
+    for decay in (0.0, 0.9):
+        out = tmp_path / str(decay)
+        run = Run(llama, out, max_steps=4, weight_decay=decay, resume_from_checkpoint=path)
+        run.train(find_resume(run.spec))
+        ended.append(run.logits())
+    assert not torch.equal(*ended)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantised_layers_compute_the_same_in_training_and_evaluation(
+    qwen2: Path, bits: int
+) -> None:
+    tuned = model.load_base_model(qwen2, "fp32", CPU, bits)
+    plain = logits(tuned)
+    tuned.train()
+    with torch.no_grad():
+        ids = torch.from_numpy(samples().sample(0)[:-1].astype(np.int64))[None]
+        assert torch.equal(tuned(input_ids=ids).logits.float(), plain)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_gradients_through_quantised_layers_are_those_of_their_numbers(
+    llama: Path, bits: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.trainer import quantized
+
+    monkeypatch.setattr(quantized, "KEPT_AT_MOST", size)
+    layer = model.load_base_model(llama, "fp32", CPU, bits).model.layers[0].mlp.up_proj
+    inputs = torch.randn(5, layer.in_features, requires_grad=True)
+    layer(inputs).square().sum().backward()
+    weight = layer(torch.eye(layer.in_features)).T
+    expected = 2 * (inputs.detach() @ weight.T) @ weight
+    torch.testing.assert_close(inputs.grad, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_scaled_rope_is_told_to_older_versions(llama: Path, tmp_path: Path) -> None:
+    import json
+
+    from transformers import AutoModelForCausalLM
+
+    from tunesmith.trainer.weights import write_weights
+
+    base = AutoModelForCausalLM.from_pretrained(llama)
+    base.config.rope_parameters = {
+        "rope_type": "linear",
+        "factor": 4.0,
+        "rope_theta": 5e5,
+    }
+    write_weights(base, str(llama), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["rope_theta"] == 5e5
+    assert config["rope_scaling"]["factor"] == 4.0
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert again.config.rope_parameters["factor"] == 4.0
+    assert again.config.rope_parameters["rope_theta"] == 5e5
+
+
+def test_a_checkpoint_of_a_mixture_of_experts_is_read_again(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
+
+    from tests.specs import make_spec
+    from tunesmith.trainer.weights import load_weights, write_weights
+
+    shape: dict[str, int] = {
+        "vocab_size": 99,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+    }
+    Qwen2MoeForCausalLM(Qwen2MoeConfig(**shape)).save_pretrained(tmp_path / "base")
+    training = make_spec(method="full").training
+    _, tuned = model.load_for_training(tmp_path / "base", training, "fp32", CPU, False)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        before = tuned(input_ids=ids).logits
+        for original_names in (False, True):
+            saved = tmp_path / str(original_names)
+            saved.mkdir()
+            write_weights(tuned, "base", saved, original_names=original_names)
+            loaded = AutoModelForCausalLM.from_pretrained(saved)
+            torch.testing.assert_close(loaded(input_ids=ids).logits, before)
+        for weight in tuned.parameters():
+            weight.zero_()
+        load_weights(tuned, tmp_path / "False")
+        assert torch.equal(tuned(input_ids=ids).logits, before)
