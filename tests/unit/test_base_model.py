@@ -133,7 +133,8 @@ def test_chatglm_in_its_original_layout_is_a_base_model(tmp_path):
     assert (found.parameters, found.parameters_estimated) == (6_243_584_032, True)
     assert (found.layers, found.hidden_size, found.vocabulary) == (28, 4096, 65024)
     assert (found.max_positions, found.dtype) == (8192, "float16")
-    assert (found.prompt_format, found.stop_tokens) == ("chatglm3", ("</s>",))
+    stops = ("</s>", "<|user|>", "<|observation|>")
+    assert (found.prompt_format, found.stop_tokens) == ("chatglm3", stops)
     assert "gate_up_proj" in found.lora_targets and not found.problems
 
 
