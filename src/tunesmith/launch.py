@@ -64,7 +64,10 @@ def _still_as_created(task: TaskRecord, settings: Settings) -> None:
     A task may wait for days; paths were resolved and looked at when it was created.
     """
     spec = task.spec
-    for path in map(Path, (spec.base_model, spec.dataset_path, spec.output_path)):
+    given = [spec.base_model, spec.dataset_path, spec.output_path]
+    if spec.training.resume_from_checkpoint is not None:
+        given.append(spec.training.resume_from_checkpoint)
+    for path in map(Path, given):
         if path.resolve() != path:
             raise OSError(f"{path} has become a symbolic link since the task was created")
     # A directory's files may be links, and others than they were.

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tunesmith import wire
-from tunesmith.base_model import OnDisk, inspect, models_on_disk
+from tunesmith.base_model import OnDisk, inspect, link_problem, models_on_disk
 from tunesmith.chatglm.config import problem_at
-from tunesmith.errors import InvalidInput, NotFound
+from tunesmith.errors import FieldProblem, InvalidInput, NotFound
 from tunesmith.families import (
     CATALOGUE,
     FAMILIES,
@@ -15,6 +15,7 @@ from tunesmith.families import (
     find_entry,
     find_variant,
 )
+from tunesmith.hub import find_base_model
 from tunesmith.messages import Language, sentence
 from tunesmith.paths import inside_roots
 from tunesmith.settings import Settings
@@ -30,6 +31,24 @@ def list_models(settings: Settings, roots: Roots, language: Language) -> wire.Mo
         catalogue=[_catalogue_model(entry, there, settings, language) for entry in CATALOGUE],
         local=[_inspected(model.path, model.name, settings, roots, language) for model in there],
     )
+
+
+def directory_of(value: str, settings: Settings) -> Path:
+    """Return the directory of a base model that is on the disk, for a server to read.
+
+    Raises InvalidInput for one that is not, is outside the allowed roots, or holds links out of
+    them.
+    """
+    found = find_base_model(value, settings)
+    roots = [*settings.roots, settings.models_dir]
+    path = inside_roots(found.path, "baseModel", roots)
+    if not path.is_dir():
+        raise InvalidInput(
+            FieldProblem("baseModel", "field.base_model_missing", {"path": str(path)})
+        )
+    if problem := link_problem(path, roots, "baseModel"):
+        raise InvalidInput(problem)
+    return path
 
 
 def inspect_model(

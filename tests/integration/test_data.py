@@ -2,40 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.test_trainer import ROWS, Run
-from tests.tiny_models import make_tiny_model
+from tests.integration.runs import ROWS
 from tunesmith.events import Planned, Warned
 
 pytestmark = pytest.mark.processes
 
 GOOD = [row | {"instruction": f"{row['instruction']} {n}"} for n, row in enumerate(ROWS[:20])]
 BAD: list[dict[str, Any]] = [{"text": "no \ud83d format"}, {"instruction": "a", "output": ""}]
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def new_run(tmp_path: Path, llama: Path) -> Iterator[Callable[[str], Run]]:
-    made: list[Run] = []
-
-    def make(name: str) -> Run:
-        made.append(Run(tmp_path / name, llama))
-        return made[-1]
-
-    yield make
-    for run in made:
-        if run.process is not None and run.process.poll() is None:
-            run.process.kill()
-            run.process.wait()
 
 
 def test_a_run_divides_its_data_leaves_bad_rows_out_and_records_both(new_run: Any) -> None:

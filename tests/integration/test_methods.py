@@ -2,38 +2,17 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.test_trainer import ROWS, Run
-from tests.tiny_models import make_tiny_model
+from tests.integration.runs import ROWS, Run
 from tunesmith.events import Metrics, Planned, Warned
 from tunesmith.spec import Spec
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny llama 小")
-
-
-@pytest.fixture
-def new_run(tmp_path: Path, llama: Path) -> Iterator[Callable[[str], Run]]:
-    made: list[Run] = []
-
-    def make(name: str) -> Run:
-        made.append(Run(tmp_path / name, llama))
-        return made[-1]
-
-    yield make
-    for run in made:
-        if run.process is not None and run.process.poll() is None:
-            run.process.kill()
-            run.process.wait()
 
 
 def answer(path: Path, full: bool) -> str:

@@ -10,7 +10,7 @@ from tunesmith.api.language import RequestLanguage
 from tunesmith.api.queries import not_empty
 from tunesmith.api.state import State
 from tunesmith.check.report import Report, with_messages
-from tunesmith.hub import find_base_model
+from tunesmith.model_list import directory_of
 from tunesmith.paths import inside_roots
 from tunesmith.side_process import ask
 from tunesmith.spec import Float, Text, TrainingArguments
@@ -43,9 +43,7 @@ def check_dataset(request: CheckRequest, state: State, language: RequestLanguage
     data = inside_roots(request.dataset_path, "datasetPath", settings.roots)
     model = None
     if request.base_model:
-        found = find_base_model(request.base_model, settings)
-        roots = [*settings.roots, settings.models_dir]
-        model = str(inside_roots(str(found.path), "baseModel", roots))
+        model = str(directory_of(request.base_model, settings))
     asked = {
         "dataset_path": str(data),
         "base_model": model,

@@ -13,7 +13,7 @@ from tunesmith.api.language import RequestLanguage
 from tunesmith.api.queries import not_empty
 from tunesmith.api.state import State
 from tunesmith.errors import FieldProblem, InvalidInput
-from tunesmith.hub import find_base_model
+from tunesmith.model_list import directory_of
 from tunesmith.paths import inside_roots
 from tunesmith.side_process import ask
 from tunesmith.spec import Text, TrainingArguments
@@ -46,13 +46,11 @@ def preview_sample(request: PreviewRequest, state: State, language: RequestLangu
     if (request.dataset_path is None) == (request.sample is None):
         raise InvalidInput(FieldProblem("datasetPath", "field.dataset_or_sample"))
     settings = state.settings
-    found = find_base_model(request.base_model, settings)
-    roots = [*settings.roots, settings.models_dir]
     data = request.dataset_path
     shown = ask(
         "tunesmith.trainer.preview",
         {
-            "base_model": str(inside_roots(found.path, "baseModel", roots)),
+            "base_model": str(directory_of(request.base_model, settings)),
             "dataset_path": data and str(inside_roots(data, "datasetPath", settings.roots)),
             "sample": request.sample,
             "row": request.row,

@@ -5,7 +5,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tunesmith.check.corpus import (
     nearly,
     shown,
 )
-from tunesmith.check.encoding import encoding_of, format_of, needs_rewriting, rewrite
+from tunesmith.check.encoding import kind_and_encoding, rewrite
 from tunesmith.check.lengths import Counter, in_parts, summary
 from tunesmith.check.near import THRESHOLD
 from tunesmith.check.quality import FAMILY_CONTROLS
@@ -126,21 +126,12 @@ def _open(request: Request) -> tuple[Dataset, bool]:
         return dataset, True
     seconds = None if request.seconds is None else DIVIDING_SHARE * request.seconds
     try:
-        rewritten = needs_rewriting(_encoding(dataset.files["train"]))
-        if not rewritten and read_all(dataset, "skip", seconds).complete:
+        if read_all(dataset, "skip", seconds).complete:
             return dataset, True
     except RunFailure as failure:
         if failure.code not in UNDIVIDED:
             raise
     return open_dataset(request.dataset_path, None, request.seed), False
-
-
-def _encoding(file: Path) -> str:
-    try:
-        return encoding_of(file)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunFailure("dataset_unreadable", path=str(file), reason=reason) from None
 
 
 def _counter(base_model: Path, system_prompt: str | None) -> Counter:
@@ -173,22 +164,34 @@ def _scan_files(
     readable: dict[Path, Path] = {}
     done = 0
     for file, name in names.items():
+        size = SAMPLED - others * SAMPLED_OF_OTHERS if name == "train" else SAMPLED_OF_OTHERS
+        asked = FileToScan(file, size, request.seed, controls, deadline)
         try:
-            encoding = _encoding(file)
-            format = format_of(file, encoding)
-            readable[file] = file
-            if needs_rewriting(encoding):
-                (workspace / name).mkdir()
-                readable[file] = rewrite(file, encoding, workspace / name / file.name)
+            files[file], readable[file] = _scan(asked, workspace / name, _after(done, progress))
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFailure("dataset_unreadable", path=str(file), reason=reason) from None
-        size = SAMPLED - others * SAMPLED_OF_OTHERS if name == "train" else SAMPLED_OF_OTHERS
-        asked = FileToScan(readable[file], size, request.seed, controls, deadline)
-        found = scan_file(asked, _after(done, progress))
-        done += found.rows
-        files[file] = ScannedFile(file, format, encoding, found)
+        done += files[file].scan.rows
     return files, readable
+
+
+def _scan(
+    asked: FileToScan, workspace: Path, progress: Callable[[int], None]
+) -> tuple[ScannedFile, Path]:
+    """Scan a file, one in another encoding from a copy in UTF-8; return where it can be read."""
+    file = readable = asked.path
+    foreign: str | None = None
+    try:
+        found = scan_file(asked, progress)
+    except RunFailure as failure:
+        if failure.code != "dataset_encoding":
+            raise
+        foreign = failure.params["encoding"]
+        workspace.mkdir()
+        readable = rewrite(file, foreign, workspace / file.name)
+        found = scan_file(replace(asked, path=readable), progress)
+    kind, encoding = kind_and_encoding(readable)
+    return ScannedFile(file, kind, foreign or encoding, found), readable
 
 
 def _after(done: int, progress: Progress) -> Callable[[int], None]:

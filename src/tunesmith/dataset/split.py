@@ -74,7 +74,9 @@ class Keys:
         return np.frombuffer(self._keys, np.int64), np.frombuffer(self._lines, np.int64)
 
 
-def divide(keys: "Ints", good: "Ints", fractions: Mapping[str, float], seed: int) -> "dict[str, Ints]":  # fmt: skip  # noqa: E501
+def divide(
+    keys: "Ints", good: "Ints", fractions: Mapping[str, float], seed: int
+) -> "dict[str, Ints]":
     """Divide the rows `good` (numbers into `keys`) into splits; return the rows of each, in order.
 
     Rows with the same key stay together. Which split a key comes into depends on the keys and the

@@ -41,6 +41,8 @@ def find_base_model(value: str, settings: Settings) -> Found:
 
 
 def _named(value: str, settings: Settings) -> Path | None:
+    if ".." in Path(value).parts:  # a name stays below the models directory
+        return None
     path = settings.models_dir / value
     try:
         return path if path.is_dir() else None
