@@ -13,6 +13,7 @@ import pytest
 from tests.tiny_chatglm import make_tiny_chatglm, tensors_of
 from tunesmith import events
 from tunesmith.events import Finished, Warned
+from tunesmith.families import family_of
 from tunesmith.run_directory import RunDirectory
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
 
@@ -25,7 +26,7 @@ ROWS = [
 ] * 8
 
 
-def train(root: Path, base: Path) -> RunDirectory:
+def train(root: Path, base: Path, **more: Any) -> RunDirectory:
     """Run the trainer on `base`; return its run directory."""
     directory = RunDirectory(root / "run")
     directory.path.mkdir(parents=True, exist_ok=True)
@@ -33,6 +34,7 @@ def train(root: Path, base: Path) -> RunDirectory:
     lines = (json.dumps(row, ensure_ascii=False) for row in ROWS)
     (root / "data/train.jsonl").write_text("\n".join(lines), encoding="utf-8")
     arguments: dict[str, Any] = {"max_steps": 2, "max_seq_length": 128, "dtype": "fp32"}
+    arguments |= more
     spec = Spec(
         task_id=1,
         attempt=1,
@@ -166,3 +168,19 @@ def test_a_preview_needs_no_conversion(tmp_path: Path) -> None:
     assert (told["family"], told["promptFormat"]) == ("chatglm2", "chatglm2")
     assert "[Round 1]" in told["text"]
     assert not (data / "cache/converted").exists()
+
+
+def test_a_fully_tuned_model_keeps_its_family_and_its_way_back(
+    original: Path, tmp_path: Path
+) -> None:
+    directory = train(tmp_path / "a", original, method="full")
+    output = tmp_path / "a/output"
+    assert of(directory, Finished), directory.log.read_text(encoding="utf-8")
+    assert family_of(output).name == original.name.split()[0]
+    convert(output, tmp_path / "back", "--to", "chatglm")
+    names = json.loads((original / "pytorch_model.bin.index.json").read_text())["weight_map"]
+    assert tensors_of(tmp_path / "back").keys() == names.keys()
+    tokenizer = (tmp_path / "back/tokenizer.model").read_bytes()
+    assert tokenizer == (original / "tokenizer.model").read_bytes()
+    written = json.loads((tmp_path / "back/config.json").read_text())
+    assert written == json.loads((original / "config.json").read_text())

@@ -182,3 +182,16 @@ def test_a_data_file_that_leads_out_of_the_roots_by_now_is_not_read(
     assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
     assert "/etc/passwd" in failed.error["params"]["reason"]
     assert executor.living == set()
+
+
+def test_a_checkpoint_that_has_become_a_link_by_now_is_not_read(daemon, store, executor, tmp_path):
+    checkpoint = tmp_path / "checkpoint-5"
+    new = new_task(output_path=str(tmp_path / "out"))
+    training = new.spec.training.model_copy(update={"resume_from_checkpoint": str(checkpoint)})
+    task = store.insert(replace(new, spec=new.spec.model_copy(update={"training": training})))
+    checkpoint.symlink_to("/etc")
+    turn(daemon)
+    failed = store.task(task.id)
+    assert failed.status is Status.FAILED and failed.error["code"] == "start_failed"
+    assert str(checkpoint) in failed.error["params"]["reason"]
+    assert executor.living == set()

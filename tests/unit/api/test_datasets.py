@@ -50,6 +50,8 @@ def test_what_is_refused_is_named(api: Api, body: dict[str, Any], tmp_path: Path
     assert field(baseModel="/etc") == "baseModel"
     assert field(seconds=500) == "seconds"
     assert field(rows=5) == "rows"
-    # A file inside that leads outside.
+    # Files inside that lead outside.
+    (Path(body["baseModel"]) / "tokenizer.json").symlink_to("/etc/passwd")
+    assert field(baseModel=body["baseModel"]) == "baseModel"
     (Path(body["datasetPath"]) / "valid.jsonl").symlink_to("/etc/passwd")
     assert field() == "datasetPath"

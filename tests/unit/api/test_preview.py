@@ -44,3 +44,5 @@ def test_data_set_or_sample_must_be_given_and_not_both(api: Api, body: dict[str,
     for given in ({}, {"datasetPath": body["datasetPath"], "sample": {"output": "b"}}):
         asked = {"baseModel": body["baseModel"], **given}
         assert refused_field(api, asked) == "datasetPath"
+    (Path(body["baseModel"]) / "chat_template.jinja").symlink_to("/etc/passwd")
+    assert refused_field(api, given | {"baseModel": body["baseModel"]}) == "baseModel"

@@ -308,3 +308,12 @@ def test_a_task_s_conversion_is_made_once_and_again_when_the_original_changed(tm
     config.write_text(config.read_text() + "\n")
     other, _ = cache.converted(source, tmp_path / "cache")
     assert other != first
+
+
+def test_originals_that_look_alike_from_outside_are_not_taken_for_one(tmp_path):
+    """Equal names, sizes and times, as copies with kept times have; other weights."""
+    directories = [tmp_path / place / "model" for place in ("one", "two")]
+    source = make_tiny_chatglm(directories[0])
+    shutil.copytree(source, directories[1])
+    first, second = (cache.converted(each, tmp_path / "cache")[0] for each in directories)
+    assert first != second
