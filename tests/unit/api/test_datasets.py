@@ -51,7 +51,7 @@ def test_what_is_refused_is_named(api: Api, body: dict[str, Any], tmp_path: Path
     assert field(seconds=500) == "seconds"
     assert field(rows=5) == "rows"
     # Files inside that lead outside.
-    (Path(body["baseModel"]) / "tokenizer.json").symlink_to("/etc/passwd")
+    (Path(body["baseModel"]) / "chat_template.jinja").symlink_to("/etc/passwd")
     assert field(baseModel=body["baseModel"]) == "baseModel"
     (Path(body["datasetPath"]) / "valid.jsonl").symlink_to("/etc/passwd")
     assert field() == "datasetPath"

@@ -44,5 +44,11 @@ def test_data_set_or_sample_must_be_given_and_not_both(api: Api, body: dict[str,
     for given in ({}, {"datasetPath": body["datasetPath"], "sample": {"output": "b"}}):
         asked = {"baseModel": body["baseModel"], **given}
         assert refused_field(api, asked) == "datasetPath"
+
+
+def test_a_base_model_with_links_out_of_the_roots_is_not_read(
+    api: Api, body: dict[str, Any]
+) -> None:
     (Path(body["baseModel"]) / "chat_template.jinja").symlink_to("/etc/passwd")
-    assert refused_field(api, given | {"baseModel": body["baseModel"]}) == "baseModel"
+    given = {"sample": {"instruction": "a", "output": "b"}, "baseModel": body["baseModel"]}
+    assert refused_field(api, given) == "baseModel"
