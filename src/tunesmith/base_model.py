@@ -31,28 +31,28 @@ class Inspection:
 
     path: Path
     family: Family
-    architecture: str | None
-    model_type: str | None
-    parameters: int | None
-    parameters_estimated: bool
-    """From the size of the weights; else they are counted."""
-    layers: int | None
-    hidden_size: int | None
-    vocabulary: int | None
-    max_positions: int | None
-    dtype: str | None
     size_bytes: int
     """Of all files."""
-    chat_template: bool
-    """The tokenizer has one of its own."""
     prompt_format: str
     """The family's, "plain", or "template" for the tokenizer's own chat template."""
-    stop_tokens: tuple[str, ...]
-    lora_targets: tuple[str, ...]
-    quantization: str | None
-    """Method by which the weights are quantised already."""
-    is_adapter: bool
     problems: tuple[FieldProblem, ...]
+    architecture: str | None = None
+    model_type: str | None = None
+    parameters: int | None = None
+    parameters_estimated: bool = False
+    """From the size of the weights; else they are counted."""
+    layers: int | None = None
+    hidden_size: int | None = None
+    vocabulary: int | None = None
+    max_positions: int | None = None
+    dtype: str | None = None
+    chat_template: bool = False
+    """The tokenizer has one of its own."""
+    stop_tokens: tuple[str, ...] = ()
+    lora_targets: tuple[str, ...] = ()
+    quantization: str | None = None
+    """Method by which the weights are quantised already."""
+    is_adapter: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,27 +185,7 @@ def inspect(path: Path, roots: Sequence[Path] | None = None) -> Inspection:
 
 def _closed(path: Path, problem: FieldProblem) -> Inspection:
     """Return the inspection of a directory whose files are not opened."""
-    return Inspection(
-        path=path,
-        family=GENERIC,
-        architecture=None,
-        model_type=None,
-        parameters=None,
-        parameters_estimated=False,
-        layers=None,
-        hidden_size=None,
-        vocabulary=None,
-        max_positions=None,
-        dtype=None,
-        size_bytes=_size(path),
-        chat_template=False,
-        prompt_format=GENERIC.prompt_format,
-        stop_tokens=(),
-        lora_targets=(),
-        quantization=None,
-        is_adapter=False,
-        problems=(problem,),
-    )
+    return Inspection(path, GENERIC, _size(path), GENERIC.prompt_format, (problem,))
 
 
 def models_on_disk(roots: Iterable[Path]) -> list[OnDisk]:

@@ -211,23 +211,23 @@ class InspectedModel(_Answer):
     """Its name in the catalogue."""
     family: str
     family_title: str
-    architecture: str | None
-    model_type: str | None
+    architecture: str | None = None
+    model_type: str | None = None
     parameters: int | None
-    parameters_estimated: bool
-    layers: int | None
-    hidden_size: int | None
-    vocabulary: int | None
-    max_positions: int | None
-    dtype: str | None
-    size_bytes: int | None
-    chat_template: bool | None
-    prompt_format: str | None
+    parameters_estimated: bool = False
+    layers: int | None = None
+    hidden_size: int | None = None
+    vocabulary: int | None = None
+    max_positions: int | None = None
+    dtype: str | None = None
+    size_bytes: int | None = None
+    chat_template: bool | None = None
+    prompt_format: str | None = None
     """The family's, "plain", or "template" for the tokenizer's own chat template."""
     stop_tokens: list[str]
     lora_targets: list[str]
-    quantization: str | None
-    is_adapter: bool
+    quantization: str | None = None
+    is_adapter: bool = False
     problems: list[ModelProblem]
 
 

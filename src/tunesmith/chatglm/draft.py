@@ -1,5 +1,6 @@
 """A directory that appears whole or not at all."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -23,7 +24,7 @@ def draft(target: Path, needed: int) -> Iterator[Path]:
     """Give an empty directory beside `target` that gets its name when the block ends well.
 
     Raises InvalidInput `output_not_empty` or `output_not_directory`, Conflict `convert_running`
-    and RunFailure `convert_no_space`.
+    and RunFailure `convert_no_space`, or `disk_full` where it fills meanwhile.
     """
     _require_new(target)
     directory = draft_of(target)
@@ -38,8 +39,10 @@ def draft(target: Path, needed: int) -> Iterator[Path]:
             yield directory
             _flush(directory)
             directory.rename(target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(directory, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise RunFailure("disk_full", path=str(target.parent)) from error
             raise
         _flush_one(target.parent)
     finally:

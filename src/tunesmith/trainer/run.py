@@ -5,31 +5,25 @@ is told within a second, and a run imports nothing it does not use.
 """
 
 import contextlib
-import hashlib
-import os
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.base_model import problem_with
 from tunesmith.dataset import (
-    BadRow,
     BadRowList,
     Dataset,
-    Split,
     check,
     open_dataset,
-    read_conversations,
-    unit_of,
 )
-from tunesmith.errors import InvalidInput, RunFailure
-from tunesmith.events import Download, EventWriter, Finished, Phase, Planned
-from tunesmith.hub import TOKEN_VARIABLE, ensure_there
+from tunesmith.errors import RunFailure
+from tunesmith.events import EventWriter, Finished, Phase, Planned
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.spec import Spec
 from tunesmith.trainer import environment, memory
+from tunesmith.trainer.base_directory import find_or_download, native
+from tunesmith.trainer.encoding import encode_split, refused_rows
 from tunesmith.trainer.failures import describe
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.schedule import Plan, make_plan
@@ -83,12 +77,12 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     if counts["train"] < ADVISED_SAMPLES:
         report.warning("few_samples", count=counts["train"])
 
-    base = _base_model(spec, report, stop)
+    base = find_or_download(spec, report, stop)
 
     report.phase(Phase.LOADING)
     environment.prepare()
     with stop.at_once():
-        spec = spec.model_copy(update={"base_model": str(_native(base, spec, report))})
+        spec = spec.model_copy(update={"base_model": str(native(base, spec, report))})
         loaded = _load(spec, report, where)
 
     report.phase(Phase.PREPARING)
@@ -122,52 +116,6 @@ def _check(spec: Spec, report: Report, left_out: BadRowList) -> tuple[Dataset, M
         shown = [row.shown() for row in found.skipped_rows[:BAD_SHOWN]]
         report.warning("bad_rows_skipped", count=found.skipped, first=shown[0], rows=shown)
     return dataset, found.counts
-
-
-def _base_model(spec: Spec, report: Report, stop: Stop) -> Path:
-    """Return the directory to load, downloaded if it has to be."""
-    path = Path(spec.base_model)
-    if spec.hub is not None:
-        if not path.is_dir():
-            report.phase(Phase.DOWNLOADING)
-        with stop.at_once():
-            found = ensure_there(
-                spec.hub,
-                path,
-                on_progress=lambda told: report.download(Download(**told)),
-                on_waiting=lambda where: report.warning("download_waits", path=where),
-            )
-        if found and found != spec.hub.revision:
-            revisions = {"found": found, "wanted": spec.hub.revision}
-            report.warning("other_revision", path=str(path), **revisions)
-        if problem := problem_with(path, "baseModel"):
-            reason = {"code": problem.code, "params": problem.params}
-            raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
-    # A secret that nothing from here on needs.
-    os.environ.pop(TOKEN_VARIABLE, None)
-    return path
-
-
-def _native(base: Path, spec: Spec, report: Report) -> Path:
-    """Return the directory to load: one of ChatGLM's original layout is converted, once.
-
-    With no cache directory the result lies beside the adapter, which needs it.
-    """
-    from tunesmith.chatglm.original import is_original_directory
-
-    if not is_original_directory(base):
-        return base
-    from tunesmith.chatglm.cache import converted
-
-    try:
-        path, conversion = converted(base, Path(spec.cache_dir or spec.output_path))
-    except InvalidInput as refused:
-        problem = refused.problems[0]
-        reason = {"code": problem.code, "params": problem.params}
-        raise RunFailure("base_model_unreadable", path=str(base), reason=reason) from None
-    for warning in conversion.warnings:
-        report.warning(warning["code"], **warning["params"])
-    return path
 
 
 @dataclass(frozen=True)
@@ -231,11 +179,11 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
         report.warning("no_chat_template")
     elif prompt.own_template is not None:
         report.warning("family_format", format=prompt.format_name)
-    train = _encode(prompt, dataset.train, spec, report)
+    train = encode_split(prompt, dataset.train, spec, report)
     if not len(train.samples):
         raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
     held_out = dataset.validation
-    valid = _encode(prompt, held_out, spec, report) if held_out else None
+    valid = encode_split(prompt, held_out, spec, report) if held_out else None
     _check_vocabulary(loaded.base, Path(spec.base_model), train, valid)
     if training.early_stopping_patience is not None and not (valid and len(valid.samples)):
         raise RunFailure("early_stopping_without_validation")
@@ -347,7 +295,7 @@ def _record(spec: Spec, dataset: Dataset, prepared: _Prepared, left_out: BadRowL
     """Write into the output how the data was divided and which rows were left out."""
     for split, encoded in ((dataset.train, prepared.train), (dataset.validation, prepared.valid)):
         if split is not None and encoded is not None:
-            for row in _refused(split, encoded):
+            for row in refused_rows(split, encoded):
                 left_out.add(row)
     output, divided = Path(spec.output_path), dataset.record()
     if divided is not None or left_out.count:
@@ -356,70 +304,6 @@ def _record(spec: Spec, dataset: Dataset, prepared: _Prepared, left_out: BadRowL
         write_json(output / SPLIT, divided)
     if left_out.count:
         left_out.write(output / BAD_ROWS)
-
-
-def _refused(split: Split, encoded: "Encoded") -> Iterator[BadRow]:
-    """Yield the rows that the prompt's format could not take."""
-    if encoded.refused:
-        unit = unit_of(split.file)
-        for line, token in encoded.refused:
-            problem = {"code": "row.control_token", "params": {"token": token}}
-            yield BadRow(split.file.name, line, problem, unit)
-
-
-def _encode(prompt: "Prompt", split: Split, spec: Spec, report: Report) -> "Encoded":
-    limit = spec.training.max_seq_length
-    file = split.file
-    encoded = _encode_once(prompt, split, spec)
-    if encoded.refused:
-        line, token = encoded.refused[0]
-        if spec.training.on_bad_rows == "error":
-            raise next(_refused(split, encoded)).failure()
-        refused = {"count": len(encoded.refused), "line": line, "file": file.name}
-        report.warning("rows_with_control_tokens", token=token, **refused)
-    if encoded.with_system and not prompt.has_system_role:
-        report.warning("no_system_role", count=encoded.with_system)
-    if encoded.truncated:
-        report.warning(
-            "samples_truncated",
-            count=encoded.truncated,
-            max_seq_length=limit,
-            longest=encoded.longest,
-        )
-    if encoded.skipped and len(encoded.samples):
-        report.warning(
-            "samples_skipped",
-            count=encoded.skipped,
-            max_seq_length=limit,
-            line=encoded.first_skipped,
-            file=file.name,
-        )
-    return encoded
-
-
-def _encode_once(prompt: "Prompt", split: Split, spec: Spec) -> "Encoded":
-    """Encode the samples of `split`, or take what an earlier run kept of the same."""
-    from tunesmith import __version__
-    from tunesmith.prompt.cache import TokenCache, cache_key
-
-    limit = spec.training.max_seq_length
-
-    def encode() -> "Encoded":
-        # Every row has been checked: what is bad has been told, or has ended the run.
-        return prompt.encode(read_conversations(split, lambda row: None), limit)
-
-    if not spec.cache_dir:
-        return encode()
-    cache = TokenCache(Path(spec.cache_dir) / "tokens")
-    try:
-        data = cache.data_hash(split.file)
-    except OSError:
-        return encode()  # which says what is wrong with the file
-    rows = "" if split.rows is None else hashlib.sha256(split.rows.tobytes()).hexdigest()
-    kind = split.file.suffix.lower()  # the same bytes are other rows under another name
-    asked = (str(limit), spec.training.on_bad_rows)
-    key = cache_key([__version__, prompt.fingerprint, data, kind, rows, *asked])
-    return cache.encoded(key, encode)
 
 
 def _check_vocabulary(base: Any, path: Path, train: "Encoded", valid: "Encoded | None") -> None:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -292,6 +294,14 @@ def test_too_little_space_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(RunFailure) as refused, draft(tmp_path / "target", 1 << 60):
         pass
     assert refused.value.code == "convert_no_space"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_meanwhile_is_told_and_nothing_is_left(tmp_path):
+    target = tmp_path / "target"
+    with pytest.raises(RunFailure) as failure, draft(target, 0):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (failure.value.code, failure.value.params) == ("disk_full", {"path": str(tmp_path)})
     assert list(tmp_path.iterdir()) == []
 
 
