@@ -169,7 +169,6 @@ class _Progress:
                 self._shown |= {"download": there, "left": event.eta_seconds}
             case events.Planned():
                 self._shown["total_steps"] = event.total_steps
-                view.show(elapsed=time.time() - self._began, **self._shown)
                 view.planned(event.samples, event.eval_samples, event.total_steps, event.device)
             case events.Progress():
                 self._shown |= {"step": event.step, "left": event.eta_seconds}

@@ -66,7 +66,9 @@ class RunView:
         """
         if doing != self._doing and not self._live.is_started:
             self._line(plain(doing))
-        self._doing, self._step, self._total_steps = doing, step, total_steps
+        self._doing, self._step = doing, step
+        # A snapshot may be older than the plan that was told in between.
+        self._total_steps = total_steps or self._total_steps
         self._elapsed, self._left = elapsed, left
         self._reported_at = time.monotonic()
         self._show_download(download)
@@ -85,6 +87,7 @@ class RunView:
         self._line(f"⚠ {plain(message)}")
 
     def planned(self, samples: int, eval_samples: int, total_steps: int, device: str) -> None:
+        self._total_steps = total_steps
         self._line(
             text(
                 "plan",
