@@ -25,7 +25,7 @@ from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.prompt.prompt import Encoded, Prompt
 from tunesmith.prompt.tokenizer import load_tokenizer
 
-RUNS = 5
+RUNS = 15
 ENGLISH_TEXT = (
     "please explain how to write good code in python with tests and examples for a small model "
     "that answers questions about tools and the weather in the city"

@@ -31,7 +31,7 @@ from tunesmith.prompt.pieces import (
 from tunesmith.prompt.segments import SegmentEncoder, Text, Tokens, literal
 from tunesmith.prompt.template import ChatTemplate, RowAltered, plain_template, shape_of
 
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 2000  # the fewer chunks, the fewer waits of two threads for one interpreter
 CHARACTERS_AT_ONCE = 1 << 20
 AHEAD = 2  # chunks that the tokenizer has before it, so that it never waits for Python
 
@@ -181,12 +181,12 @@ class Prompt:
             chunk.with_system += row.system is not None or self._system is not None
             default = row.system is None
             conversation = self._complete(row)
+            shape = shape_of(conversation)
             try:
-                own = self.template.row(conversation) if self.template is not None else None
+                own = self.template.row(conversation, shape) if self.template else None
             except RowAltered as altered:
                 chunk.refused.append((row.line, altered.token))
                 continue
-            shape = shape_of(conversation)
             plan = (
                 self._plan(shape, default)
                 if own is None
@@ -225,8 +225,9 @@ class Prompt:
         return finish(self.format.pieces(shape))
 
     def _pieces_of(self, conversation: Conversation) -> tuple[Piece, ...]:
-        own = self.template.row(conversation) if self.template is not None else None
-        return self._pieces(shape_of(conversation)) if own is None else own
+        shape = shape_of(conversation)
+        own = self.template.row(conversation, shape) if self.template else None
+        return self._pieces(shape) if own is None else own
 
     def _plan(self, shape: Shape, default_system: bool) -> "_Plan":
         key = shape, default_system

@@ -86,12 +86,12 @@ class ChatTemplate:
         """Return the pieces of conversations of this shape."""
         return self._shape(shape)[0]
 
-    def row(self, conversation: Conversation) -> tuple[Piece, ...] | None:
-        """Return the pieces of this row alone; None if they are those of its shape.
+    def row(self, conversation: Conversation, shape: Shape) -> tuple[Piece, ...] | None:
+        """Return the pieces of this row alone; None if they are those of its `shape`.
 
         Raises RowAltered.
         """
-        _, passes = self._shape(shape_of(conversation))
+        _, passes = self._shape(shape)
         if passes and not any(map(self._notices.search, _texts(conversation))):
             return None
         return self._rendered_row(conversation)
