@@ -1,5 +1,6 @@
 """Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
 
+import contextlib
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ def cap(gib: float, device: "torch.device") -> None:
     # Threads that cannot get their stacks end the process instead of raising: start them first.
     torch.ones(1 << 20).sum()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = _data_bytes() + limit
+    wanted = _status("VmData") + limit
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
@@ -43,8 +44,25 @@ def peak(device: "torch.device") -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _data_bytes() -> int:
+def resident() -> int:
+    """Return what of this process lies in the machine's memory now."""
+    return _status("VmRSS")
+
+
+def resident_peak() -> int:
+    """Return the most of it since the start, or since `forget_resident_peak`."""
+    return _status("VmHWM")
+
+
+def forget_resident_peak() -> None:
+    """Begin the high water anew, where the kernel allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> int:
+    """Return a size in /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmData")
+    raise OSError(f"/proc/self/status has no {name}")

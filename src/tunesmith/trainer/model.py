@@ -75,7 +75,7 @@ def load_base_model(
     transformers_logging.disable_progress_bar()
     extra: dict[str, Any] = {}
     if quantization_bits is not None:
-        extra["quantization_config"] = _quantization(quantization_bits, DTYPES[dtype])
+        extra["quantization_config"] = quantization(quantization_bits, DTYPES[dtype])
         extra["device_map"] = {"": device}
     try:
         base, loading = AutoModelForCausalLM.from_pretrained(
@@ -110,26 +110,30 @@ def load_for_training(
 
     Raises RunFailure `base_model_missing`, `base_model_unreadable` or `targets_missing`.
     """
-    match training.method:
-        case "full":
-            # Masters in fp32, whatever the forward pass computes in: a step of 2e-5 is less than
-            # bf16 can tell from nothing beside most weights, and would be lost.
-            base = load_base_model(path, "fp32", device)
-            base.requires_grad_(True)
-            tuned = base
-        case "qlora":
-            base = load_base_model(path, dtype, device, training.quantization_bits)
-            base.requires_grad_(False)
-            tuned = add_lora(base, training)
-        case "lora":
-            base = load_base_model(path, dtype, device)
-            tuned = add_lora(base, training)
+    bits = training.quantization_bits if training.method == "qlora" else None
+    # Masters in fp32, whatever the forward pass computes in: a step of 2e-5 is less than
+    # bf16 can tell from nothing beside most weights, and would be lost.
+    base = load_base_model(path, "fp32" if training.method == "full" else dtype, device, bits)
+    return base, prepare_for_training(base, training, checkpointing)
+
+
+def prepare_for_training(base: Any, training: TrainingArguments, checkpointing: bool) -> Any:
+    """Return the model to train on the base model `base`: an adapter on it, or all of it.
+
+    Raises RunFailure `targets_missing`.
+    """
+    if training.method == "full":
+        base.requires_grad_(True)
+        tuned = base
+    else:
+        base.requires_grad_(False)
+        tuned = add_lora(base, training)
     if checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
         if tuned is not base:
             # With the embeddings frozen no input of the first layer would need a gradient.
             base.enable_input_require_grads()
-    return base, tuned
+    return tuned
 
 
 def add_lora(base: Any, training: TrainingArguments) -> Any:
@@ -152,7 +156,7 @@ def add_lora(base: Any, training: TrainingArguments) -> Any:
         return get_peft_model(base, config, autocast_adapter_dtype=True)
 
 
-def _quantization(bits: int, compute: torch.dtype) -> BitsAndBytesConfig:
+def quantization(bits: int, compute: torch.dtype) -> BitsAndBytesConfig:
     if bits == 8:
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

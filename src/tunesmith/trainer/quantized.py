@@ -31,8 +31,13 @@ def prepare_for_cpu(base: Any, dtype: torch.dtype) -> None:
             numbers = _of_8_bits(layer, dtype)
         else:
             continue
-        keep = layer.in_features * layer.out_features <= KEPT_AT_MOST
-        layer.forward = partial(_forward, layer, numbers, keep)
+        compute_with(layer, numbers)
+
+
+def compute_with(layer: Any, numbers: Numbers) -> None:
+    """Make a quantised linear layer multiply with the weight that `numbers` returns."""
+    keep = layer.in_features * layer.out_features <= KEPT_AT_MOST
+    layer.forward = partial(_forward, layer, numbers, keep)
 
 
 def _forward(layer: Any, numbers: Numbers, keep: bool, inputs: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,98 @@
+"""What a memory plan is made of, and what it says. Frozen records; bytes are ints."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunesmith.spec import TrainingArguments
+
+Mode = Literal["formula", "trace"]
+DeviceType = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained and on what, as far as memory hangs on it. Names are those of the spec."""
+
+    method: Literal["lora", "qlora", "full"] = "lora"
+    quantization_bits: Literal[4, 8] = 4
+    lora_r: int = 16
+    lora_target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    lora_dropout: float = 0.05
+    use_dora: bool = False
+    per_device_train_batch_size: int = 4
+    gradient_accumulation_steps: int = 1
+    max_seq_length: int = 512
+    dtype: Literal["fp32", "bf16"] = "bf16"
+    """What the forward pass computes in; never "auto"."""
+    gradient_checkpointing: bool = False
+    device_type: DeviceType = "cuda"
+    devices: int = 1
+    """Processes with a device each; every one holds the whole model unless `sharded`."""
+    sharded: bool = False
+    """Weights, gradients and optimiser state are divided among the devices (FSDP2)."""
+    label_share: float = 1.0
+    """Part of the tokens whose next token is learnt; 1 is the worst case."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the largest micro-batch of one device."""
+        return self.per_device_train_batch_size * self.max_seq_length
+
+    @property
+    def autocast(self) -> bool:
+        """Whether the forward pass computes in bf16 over masters in fp32."""
+        return self.method == "full" and self.dtype == "bf16"
+
+    @property
+    def labels(self) -> int:
+        return max(1, round(self.tokens * self.label_share))
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes on each device. Every part is its own highest value.
+
+    They are not all reached at once: in a full fine-tuning gradients come while activations go.
+    So the peak is at least weights + gradients + optimizer, and at most the sum of the parts.
+    """
+
+    mode: Mode
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    peak: int
+    """In the largest micro-batch; what the libraries themselves take is not in it."""
+    parameters: int
+    """Of the base model; tied weights count once."""
+    trainable_parameters: int
+    loading: int = 0
+    """The highest while the base model is read."""
+
+
+def workload_of(
+    training: TrainingArguments,
+    *,
+    dtype: Literal["fp32", "bf16"],
+    gradient_checkpointing: bool,
+    device_type: DeviceType,
+    devices: int = 1,
+    sharded: bool = False,
+) -> Workload:
+    """Return the workload of a task's training arguments, with what they leave open."""
+    return Workload(
+        method=training.method,
+        quantization_bits=training.quantization_bits,
+        lora_r=training.lora_r,
+        lora_target_modules=training.lora_target_modules,
+        lora_dropout=training.lora_dropout,
+        use_dora=training.use_dora,
+        per_device_train_batch_size=training.per_device_train_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        max_seq_length=training.max_seq_length,
+        dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing,
+        device_type=device_type,
+        devices=devices,
+        sharded=sharded,
+    )

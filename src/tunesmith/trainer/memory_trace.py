@@ -1,0 +1,295 @@
+"""Memory of a training step without a weight: fake tensors through the real step.
+
+`python -m tunesmith.trainer.memory_trace`, JSON in and out, answers server and command line. The
+model is built on `meta` from its config alone, with few layers; its weights become fake tensors,
+which have shapes and storages but no bytes; then the trainer's own forward and backward pass run
+under a dispatch mode that counts the storages alive. Depth adds evenly, so two depths tell all.
+"""
+
+import re
+import weakref
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations import replace_with_bnb_linear
+
+from tunesmith.memory_plan.records import MemoryPlan, Workload
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.side_process import answer_one
+from tunesmith.spec import TrainingArguments
+from tunesmith.trainer import forward as forwards
+from tunesmith.trainer.model import DTYPES, prepare_for_training, quantization
+from tunesmith.trainer.quantized import compute_with
+from tunesmith.trainer.weights import trained_parameters
+
+DEPTHS = (2, 4)
+"""Layers of the two models that are traced."""
+BLOCK_OF_4_BITS, BLOCK_OF_SCALES = 64, 256  # of NF4 and of its double quantisation
+_LAYER = re.compile(r"\.layers\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Bytes and numbers of one traced model."""
+
+    parameters: int
+    trainable: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    top_peak: int
+    """The highest until the layer below the top one is differentiated."""
+    bottom_peak: int
+    """The highest since the bottom layer is differentiated."""
+
+
+def trace(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
+    """Return what training takes on one device; `config` is transformers' own (never `chatglm`).
+
+    Raises whatever transformers or peft raise for a config that they cannot build.
+    """
+    depth = int(config["num_hidden_layers"])
+    few, more = (trace_at(config, workload, layers) for layers in DEPTHS)
+    each = (depth - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
+    found = {
+        field.name: round(low + (getattr(more, field.name) - low) * each)
+        for field in fields(Traced)
+        if (low := getattr(few, field.name)) is not None
+    }
+    # Each of the two is linear in the depth; which is the higher one is not.
+    peak = max(found.pop("top_peak"), found.pop("bottom_peak"))
+    return MemoryPlan(
+        mode="trace", peak=peak, trainable_parameters=found.pop("trainable"), **found
+    )
+
+
+def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Traced:
+    """Trace a model with the shapes of `config` and `layers` layers."""
+    base, tuned, parameters = _build(_with_layers(config, layers), workload)
+    with FakeTensorMode(allow_non_fake_inputs=True), Storages() as storages:
+        _make_fake(tuned)
+        weights = storages.now
+        trained = trained_parameters(tuned)
+        states = [torch.empty_like(weight) for weight in trained for _ in range(2)]
+        optimizer = storages.now - weights
+        if workload.gradient_accumulation_steps > 1:
+            for weight in trained:
+                weight.grad = torch.empty_like(weight)
+        watch = _Watch(storages, tuned, layers)
+        micro_batch(tuned, workload)
+        activations, top, bottom = watch.highest()
+        gradients = sum(weight.grad.nbytes for weight in trained if weight.grad is not None)
+        del states
+    return Traced(
+        parameters=parameters,
+        trainable=sum(weight.numel() for weight in trained),
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=activations,
+        top_peak=top,
+        bottom_peak=bottom,
+    )
+
+
+def micro_batch(model: Any, workload: Workload) -> None:
+    """Differentiate the largest micro-batch as `Training` does: the one call into its step."""
+    # Whether samples may be laid end to end is tried with numbers, which fake tensors lack.
+    with patch.object(forwards, "packs_exactly", return_value=True):
+        forward = forwards.Forward(model, 0, autocast=workload.autocast)
+    samples = largest_samples(workload)
+    logits, targets = forward.logits(samples, np.arange(len(samples)))
+    loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
+    torch.autograd.backward(loss / workload.labels)
+
+
+def largest_samples(workload: Workload) -> EncodedSamples:
+    """Return samples as long as is allowed, as many as a micro-batch has, ending in answers."""
+    count, length = workload.per_device_train_batch_size, workload.max_seq_length
+    learnt = np.zeros((count, length), dtype=np.bool_)
+    learnt[:, length - max(1, round((length - 1) * workload.label_share)) :] = True
+    return EncodedSamples(
+        np.zeros(count * length, dtype=np.int32),
+        np.arange(0, count * length + 1, length),
+        learnt.reshape(-1),
+    )
+
+
+class Storages(TorchDispatchMode):
+    """Counts the bytes of the storages that are alive, of tensors made while it is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.peak = 0
+        self.gradients = 0
+        """Of them, what has become a gradient."""
+        self.rest_peak = 0
+        """The highest without gradients."""
+        self._alive: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        for value in (output,) if isinstance(output, torch.Tensor) else tree_iter(output):
+            if isinstance(value, torch.Tensor):
+                self._count(value)
+        return output
+
+    def restart(self) -> None:
+        """Begin to look for the highest anew."""
+        self.peak, self.rest_peak = self.now, self.now - self.gradients
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._alive:
+            return
+        size = storage.nbytes()
+        self._alive[key] = size
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        self.rest_peak = max(self.rest_peak, self.now - self.gradients)
+        weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key: int) -> None:
+        self.now -= self._alive.pop(key)
+
+
+class _Watch:
+    """Sees what a backward pass reaches at its highest above, and what below."""
+
+    def __init__(self, storages: Storages, model: Any, layers: int) -> None:
+        self._storages = storages
+        self._held = storages.now
+        self._top_peak: int | None = None
+        self._below: set[int] = set()
+        self._rest = 0
+        storages.gradients = sum(
+            weight.grad.nbytes for weight in trained_parameters(model) if weight.grad is not None
+        )
+        self._before = storages.gradients
+        storages.restart()
+        for name, weight in model.named_parameters():
+            if not weight.requires_grad:
+                continue
+            found = _LAYER.search(name)
+            layer = int(found[1]) if found else None
+            weight.register_post_accumulate_grad_hook(partial(self._seen, layers, layer))
+
+    def highest(self) -> tuple[int, int, int]:
+        """Return the activations' highest, and the peaks above and below."""
+        top = self._storages.peak if self._top_peak is None else self._top_peak
+        rest = max(self._rest, self._storages.rest_peak)
+        return rest - (self._held - self._before), top, self._storages.peak
+
+    def _seen(self, layers: int, layer: int | None, weight: torch.Tensor) -> None:
+        if self._before == 0:
+            assert weight.grad is not None
+            self._storages.gradients += weight.grad.nbytes
+        if layer is None or layer > layers - 2:
+            return
+        if self._top_peak is None:
+            self._top_peak = self._storages.peak
+            self._next()
+        if layer == 0 and 0 not in self._below:
+            self._below.add(0)
+            self._next()
+
+    def _next(self) -> None:
+        self._rest = max(self._rest, self._storages.rest_peak)
+        self._storages.restart()
+
+
+def _with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    shallow = {**config, "num_hidden_layers": layers, "use_cache": False}
+    if shallow.get("layer_types"):
+        shallow["layer_types"] = shallow["layer_types"][:layers]
+    if "max_window_layers" in shallow:
+        shallow["max_window_layers"] = min(layers, shallow["max_window_layers"])
+    # Quantised files are not trained on; what their method does to a module is not memory's.
+    shallow.pop("quantization_config", None)
+    return shallow
+
+
+def _build(config: dict[str, Any], workload: Workload) -> tuple[Any, Any, int]:
+    """Return the base model and the model to train, on `meta`, and the base's parameters."""
+    dtype = torch.float32 if workload.method == "full" else DTYPES[workload.dtype]
+    values = AutoConfig.for_model(**config)
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(values, dtype=dtype)
+        parameters = sum(weight.numel() for weight in base.parameters())
+        if workload.method == "qlora":
+            _quantize(base, workload.quantization_bits, dtype)
+        tuned = prepare_for_training(base, _arguments(workload), workload.gradient_checkpointing)
+    tuned.train()
+    return base, tuned, parameters
+
+
+def _arguments(workload: Workload) -> TrainingArguments:
+    return TrainingArguments(
+        method=workload.method,
+        quantization_bits=workload.quantization_bits,
+        lora_r=workload.lora_r,
+        lora_target_modules=workload.lora_target_modules,
+        lora_dropout=workload.lora_dropout,
+        use_dora=workload.use_dora,
+    )
+
+
+def _quantize(base: Any, bits: int, dtype: torch.dtype) -> None:
+    """Put twins in the place of the linear layers, that hold and unpack as many bytes."""
+    head = [name for name, module in base.named_modules() if module is base.get_output_embeddings()]
+    replace_with_bnb_linear(base, head, quantization(bits, dtype))
+    setattr(base, f"is_loaded_in_{bits}bit", True)
+    for layer in base.modules():
+        if not (hasattr(layer, "weight") and type(layer.weight).__module__.startswith("bitsandb")):
+            continue
+        shape = layer.weight.shape
+        count = shape.numel()
+        if bits == 4:
+            blocks = -(-count // BLOCK_OF_4_BITS)
+            # The packed numbers; a byte a block, a scale of those; and the scales unpacked.
+            held = count // 2 + blocks + 4 * -(-blocks // BLOCK_OF_SCALES) + 4 * blocks
+        else:
+            held = count + 4 * shape[0] + shape[0] * dtype.itemsize
+        layer.weight.data = torch.empty(held, dtype=torch.uint8)
+        layer.weight.requires_grad_(False)
+        compute_with(layer, partial(torch.empty, shape, dtype=dtype))
+
+
+def _make_fake(model: torch.nn.Module) -> None:
+    """Put fake tensors in the place of weights and buffers; what is shared stays shared."""
+    made: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for own in (module._parameters, module._buffers):
+            for name, tensor in own.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    fake = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+                    if own is module._parameters:
+                        fake = torch.nn.Parameter(fake, requires_grad=tensor.requires_grad)
+                    made[id(tensor)] = fake
+                own[name] = made[id(tensor)]  # type: ignore[assignment]
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan of `{"config", "workload"}` as JSON values."""
+    return asdict(trace(request["config"], Workload(**request["workload"])))
+
+
+if __name__ == "__main__":
+    answer_one(answer)
