@@ -12,6 +12,7 @@ from tests.unit.trainer.test_training import CPU, samples
 from tunesmith import events
 from tunesmith.errors import RunFailure
 from tunesmith.trainer import model
+from tunesmith.trainer.batches import Batch
 from tunesmith.trainer.checkpoint import find_resume
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.stop import Stop
@@ -128,13 +129,13 @@ def test_the_best_checkpoint_of_before_a_resume_is_still_there_without_the_old_o
 def test_an_eval_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
     run = Run(llama, tmp_path / "o", early_stopping_patience=1)
     run.valid = samples(6)
-    inner = run.forward.logits
+    inner = run.forward.scores
 
-    def broken(*given: Any) -> Any:
-        logits, targets = inner(*given)
-        return (logits if run.forward.model.training else logits * torch.nan), targets
+    def broken(batch: Batch) -> Any:
+        loss, right = inner(batch)
+        return loss * torch.nan, right
 
-    run.forward.logits = broken  # type: ignore[method-assign]
+    run.forward.scores = broken  # type: ignore[method-assign]
     with pytest.raises(RunFailure) as failure:
         run.train()
     assert failure.value.code == "nan_loss"
