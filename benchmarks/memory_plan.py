@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
     from tunesmith.trainer import environment
 
     environment.prepare()
+    import numpy as np
     import torch
 
     from tunesmith.events import EventWriter
@@ -85,7 +86,12 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
     loaded = memory.resident_peak() - before
     forward = Forward(tuned, 0)
-    samples = largest_samples(work)
+    vocabulary = tuned.get_input_embeddings().weight.shape[0]
+    samples = replace(
+        largest_samples(work),
+        # Of the embeddings only rows that are used become resident.
+        tokens=np.random.default_rng(0).integers(0, vocabulary, work.tokens).astype(np.int32),
+    )
     with tempfile.TemporaryDirectory() as root:
         spec = Spec(
             task_id=1,

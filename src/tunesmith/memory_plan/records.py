@@ -25,6 +25,7 @@ class Workload:
     dtype: Literal["fp32", "bf16"] = "bf16"
     """What the forward pass computes in; never "auto"."""
     gradient_checkpointing: bool = False
+    kernels: Literal["auto", "plain"] = "auto"
     device_type: DeviceType = "cuda"
     devices: int = 1
     """Processes with a device each; every one holds the whole model unless `sharded`."""
@@ -92,6 +93,7 @@ def workload_of(
         max_seq_length=training.max_seq_length,
         dtype=dtype,
         gradient_checkpointing=gradient_checkpointing,
+        kernels=training.kernels,
         device_type=device_type,
         devices=devices,
         sharded=sharded,

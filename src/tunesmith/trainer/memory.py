@@ -1,7 +1,8 @@
 """Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
 
-import contextlib
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,18 @@ def lift_cap() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
+@contextmanager
+def reserved(size: int, device: "torch.device") -> Iterator[None]:
+    """Hold `size` bytes meanwhile: for what will be there later."""
+    import torch
+
+    held = torch.empty(size, dtype=torch.uint8, device=device)
+    try:
+        yield
+    finally:
+        del held
+
+
 def peak(device: "torch.device") -> int:
     """Return the GPU allocator's peak, or the process's resident high water on a CPU."""
     import torch
@@ -56,7 +69,7 @@ def resident_peak() -> int:
 
 def forget_resident_peak() -> None:
     """Begin the high water anew, where the kernel allows it."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 

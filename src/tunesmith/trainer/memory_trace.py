@@ -17,7 +17,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -79,6 +78,7 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
     base, tuned, parameters = _build(_with_layers(config, layers), workload)
     with FakeTensorMode(allow_non_fake_inputs=True), Storages() as storages:
         _make_fake(tuned)
+        forward = forward_of(tuned, workload)
         weights = storages.now
         trained = trained_parameters(tuned)
         states = [torch.empty_like(weight) for weight in trained for _ in range(2)]
@@ -87,7 +87,7 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
             for weight in trained:
                 weight.grad = torch.empty_like(weight)
         watch = _Watch(storages, tuned, layers)
-        micro_batch(tuned, workload)
+        micro_batch(forward, workload)
         activations, top, bottom = watch.highest()
         gradients = sum(weight.grad.nbytes for weight in trained if weight.grad is not None)
         del states
@@ -103,15 +103,18 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
     )
 
 
-def micro_batch(model: Any, workload: Workload) -> None:
+def forward_of(model: Any, workload: Workload) -> forwards.Forward:
+    # Whether a way computes the same is tried with numbers, which fake tensors lack: the first
+    # that this kind of model has is taken.
+    with patch.object(forwards, "_agrees", return_value=True):
+        return forwards.Forward(model, 0, autocast=workload.autocast, kernels=workload.kernels)
+
+
+def micro_batch(forward: forwards.Forward, workload: Workload) -> None:
     """Differentiate the largest micro-batch as `Training` does: the one call into its step."""
-    # Whether samples may be laid end to end is tried with numbers, which fake tensors lack.
-    with patch.object(forwards, "packs_exactly", return_value=True):
-        forward = forwards.Forward(model, 0, autocast=workload.autocast)
     samples = largest_samples(workload)
-    logits, targets = forward.logits(samples, np.arange(len(samples)))
-    loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
-    torch.autograd.backward(loss / workload.labels)
+    for batch in forward.batches(samples, np.arange(len(samples)), workload.tokens):
+        torch.autograd.backward(forward.loss_sum(batch) / workload.labels)
 
 
 def largest_samples(workload: Workload) -> EncodedSamples:
@@ -232,7 +235,7 @@ def _build(config: dict[str, Any], workload: Workload) -> tuple[Any, Any, int]:
         base = AutoModelForCausalLM.from_config(values, dtype=dtype)
         parameters = sum(weight.numel() for weight in base.parameters())
         if workload.method == "qlora":
-            _quantize(base, workload.quantization_bits, dtype)
+            _quantize(base, workload.quantization_bits, dtype, workload.device_type)
         tuned = prepare_for_training(base, _arguments(workload), workload.gradient_checkpointing)
     tuned.train()
     return base, tuned, parameters
@@ -249,7 +252,7 @@ def _arguments(workload: Workload) -> TrainingArguments:
     )
 
 
-def _quantize(base: Any, bits: int, dtype: torch.dtype) -> None:
+def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> None:
     """Put twins in the place of the linear layers, that hold and unpack as many bytes."""
     head = [name for name, module in base.named_modules() if module is base.get_output_embeddings()]
     replace_with_bnb_linear(base, head, quantization(bits, dtype))
@@ -268,6 +271,8 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype) -> None:
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
         compute_with(layer, partial(torch.empty, shape, dtype=dtype))
+        if device_type == "cuda":  # there bitsandbytes' own kernels multiply
+            del layer.dense_weight
 
 
 def _make_fake(model: torch.nn.Module) -> None:

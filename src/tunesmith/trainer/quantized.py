@@ -38,6 +38,7 @@ def compute_with(layer: Any, numbers: Numbers) -> None:
     """Make a quantised linear layer multiply with the weight that `numbers` returns."""
     keep = layer.in_features * layer.out_features <= KEPT_AT_MOST
     layer.forward = partial(_forward, layer, numbers, keep)
+    layer.dense_weight = numbers
 
 
 def _forward(layer: Any, numbers: Numbers, keep: bool, inputs: torch.Tensor) -> torch.Tensor:
