@@ -17,7 +17,6 @@ from typing import Any
 
 from tunesmith.memory_plan.formula import plan as formula
 from tunesmith.memory_plan.records import Workload
-from tunesmith.side_process import ask
 
 SMALL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 2048}
@@ -130,6 +129,23 @@ def make_models(root: Path, names: list[str]) -> None:
         model.save_pretrained(root / name)
 
 
+def trace_all(names: list[str]) -> dict[str, int]:
+    """Return the peak that the trace predicts for each run."""
+    from tunesmith.trainer import environment
+
+    environment.prepare()
+    from tunesmith.trainer.memory_trace import trace
+
+    return {
+        f"{name} {method} {checkpointing}": trace(
+            MODELS[name], workload(method, checkpointing)
+        ).peak
+        for name in names
+        for method in METHODS
+        for checkpointing in (False, True)
+    }
+
+
 def in_fresh_process(*arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.memory_plan", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -143,7 +159,11 @@ def main() -> None:
         measured = measure(Path(sys.argv[2]), Workload(**json.loads(sys.argv[3])))
         print("\n" + json.dumps(measured))
         return
+    if sys.argv[1:2] == ["--trace"]:
+        print("\n" + json.dumps(trace_all(sys.argv[2:])))
+        return
     names = sys.argv[1:] or list(MODELS)
+    traced = json.loads(in_fresh_process("--trace", *names).splitlines()[-1])
     print("| model | method | checkpointing | weights MiB | planned | measured | error | formula |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     errors = []
@@ -156,19 +176,17 @@ def main() -> None:
                     directory = Path(root) / name
                     told = in_fresh_process("--one", str(directory), json.dumps(asdict(work)))
                     measured = json.loads(told.splitlines()[-1])["peak"]
-                    request = {"config": MODELS[name], "workload": asdict(work)}
-                    traced = ask("tunesmith.trainer.memory_trace", request)
-                    planned = traced["peak"]
+                    planned = traced[f"{name} {method} {checkpointing}"]
                     error = planned / measured - 1
-                    quick = formula(MODELS[name], work).peak / measured - 1
+                    quick = formula(MODELS[name], work)
                     errors.append(abs(error))
                     row = (
                         name,
                         method,
                         "on" if checkpointing else "off",
-                        *(f"{size / 2**20:.0f}" for size in (traced["weights"], planned, measured)),
+                        *(f"{size / 2**20:.0f}" for size in (quick.weights, planned, measured)),
                         f"{100 * error:+.1f} %",
-                        f"{100 * quick:+.1f} %",
+                        f"{100 * (quick.peak / measured - 1):+.1f} %",
                     )
                     print("| " + " | ".join(row) + " |", flush=True)
     within = sum(error <= 0.05 for error in errors)
