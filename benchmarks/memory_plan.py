@@ -54,7 +54,7 @@ def workload(method: str, checkpointing: bool) -> Workload:
 
 
 def measure(base: Path, work: Workload) -> dict[str, int]:
-    """Train in this process; return the bytes that loading and training took."""
+    """Train in this process; return the bytes that base model and training took."""
     from tunesmith.trainer import environment
 
     environment.prepare()
@@ -81,9 +81,8 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
         max_steps=3,
         save_steps=1000,
     )
-    before = memory.resident()
+    before = memory.baseline()
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
-    loaded = memory.resident_peak() - before
     forward = Forward(tuned, 0)
     vocabulary = tuned.get_input_embeddings().weight.shape[0]
     samples = replace(
@@ -115,7 +114,7 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
             report=Report(EventWriter(Path(root) / "events.jsonl")),
             stop=Stop(),
         ).train()
-    return {"loaded": loaded, "peak": memory.resident_peak() - before}
+    return {"peak": memory.taken(cpu, before)}
 
 
 def make_models(root: Path, names: list[str]) -> None:
@@ -139,7 +138,7 @@ def trace_all(names: list[str]) -> dict[str, int]:
     return {
         f"{name} {method} {checkpointing}": trace(
             MODELS[name], workload(method, checkpointing)
-        ).peak
+        ).needed
         for name in names
         for method in METHODS
         for checkpointing in (False, True)
@@ -186,7 +185,7 @@ def main() -> None:
                         "on" if checkpointing else "off",
                         *(f"{size / 2**20:.0f}" for size in (quick.weights, planned, measured)),
                         f"{100 * error:+.1f} %",
-                        f"{100 * (quick.peak / measured - 1):+.1f} %",
+                        f"{100 * (quick.needed / measured - 1):+.1f} %",
                     )
                     print("| " + " | ".join(row) + " |", flush=True)
     within = sum(error <= 0.05 for error in errors)

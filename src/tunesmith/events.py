@@ -73,6 +73,27 @@ class Planned(_Event):
     """How batches go through the model: layers, attention, packed or padded (docs/training.md)."""
 
 
+class MemoryPlanned(_Event):
+    """What the largest micro-batch of this run's data will take on each device (docs/memory.md)."""
+
+    type: Literal["memory_plan"] = "memory_plan"
+    mode: Literal["formula", "trace"]
+    family: str
+    method: str
+    device_type: Literal["cpu", "cuda"]
+    gradient_checkpointing: bool
+    weights_bytes: int
+    gradients_bytes: int
+    optimizer_bytes: int
+    activations_bytes: int
+    planned_bytes: int
+    """What is comparable with `measured_memory_bytes` of `finished`, uncorrected."""
+    ratio: float
+    """By which past runs correct it."""
+    available_bytes: int | None
+    """Free on the device before the base model was read."""
+
+
 class Progress(_Event):
     """At most one a second, between metrics; a snapshot that the store keeps no history of."""
 
@@ -146,6 +167,8 @@ class Finished(_Event):
     train_seconds: float
     peak_memory_bytes: int
     """GPU allocator's peak, or the process's resident high water on a CPU."""
+    measured_memory_bytes: int | None = None
+    """What the plan is compared with: on a CPU without what was resident before the base model."""
     final: dict[str, float] = Field(default_factory=dict)
     """Last values: loss, eval_loss, token_accuracy."""
 
@@ -154,6 +177,7 @@ Event = (
     Started
     | PhaseChanged
     | Planned
+    | MemoryPlanned
     | Progress
     | Download
     | Metrics

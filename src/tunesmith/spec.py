@@ -123,8 +123,9 @@ class TrainingArguments(BaseModel):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: Float = _argument(1.0, "advanced", gt=0, le=1e6)
     """Gradients are scaled down to this norm."""
-    gradient_checkpointing: bool = _argument(False, "advanced")
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    gradient_checkpointing: bool | Literal["auto"] = _argument("auto", "advanced")
+    """Recompute activations in the backward pass: less memory, about a third more time. Auto does
+    so where the memory plan says that the device needs it."""
     dtype: Literal["auto", "fp32", "bf16"] = _argument("auto", "advanced")
     """Number format of the base model; auto is bf16 where the hardware has it, else fp32."""
     kernels: Literal["auto", "plain"] = _argument("auto", "advanced")
@@ -364,12 +365,20 @@ class Spec(BaseModel):
     gpu: GpuConfig
     devices: tuple[int, ...]
     """GPU indices this attempt holds; () means CPU."""
+    memory_ratio: float = 1.0
+    """Memory that past runs of this kind took, as a part of their plans (`memory_plan.history`)."""
     simulated: bool = False
     """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU."""
 
     @property
+    def wanted_checkpointing(self) -> bool | Literal["auto"]:
+        """What was asked for; "auto" leaves it to the memory plan."""
+        return True if self.gpu.memory_optimization else self.training.gradient_checkpointing
+
+    @property
     def gradient_checkpointing(self) -> bool:
-        return self.training.gradient_checkpointing or self.gpu.memory_optimization
+        """Whether it was asked for for certain."""
+        return self.wanted_checkpointing is True
 
 
 def read_request(values: Any) -> TaskRequest:
@@ -388,7 +397,7 @@ def field_problems(errors: Iterable[ErrorDetails | Mapping[str, Any]]) -> list[F
         path = [
             str(part)
             for part in error["loc"]
-            if part != "body" and not str(part).startswith(("literal[", "tuple["))
+            if part not in ("body", "bool") and not str(part).startswith(("literal[", "tuple["))
         ]
         name, kind = ".".join(path), str(error["type"])
         params = {key: _plain(value) for key, value in (error.get("ctx") or {}).items()}
@@ -420,6 +429,8 @@ def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     value = next(option for option in options if option.get("type") != "null")
     nullable = any(option.get("type") == "null" for option in options)
     choices = value.get("enum") or ([value["const"]] if "const" in value else None)
+    if any(option.get("type") == "boolean" for option in options) and len(options) > 1:
+        return _describe_switch(name, schema)
     bounds = schema["bounds"]
     return {
         "name": name,
@@ -435,6 +446,13 @@ def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         "group": schema["group"],
         "aliases": [short for short, full in ARGUMENT_ALIASES.items() if full == name],
     }
+
+
+def _describe_switch(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A switch with a third position: "auto"."""
+    named = next(option["const"] for option in schema["anyOf"] if "const" in option)
+    plain = {**schema, "enum": [named, True, False]}
+    return _describe(name, {key: value for key, value in plain.items() if key != "anyOf"})
 
 
 def _unknown_name(path: list[str]) -> tuple[str, dict[str, Any]]:

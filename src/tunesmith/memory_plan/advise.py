@@ -4,18 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith.memory_plan.records import DeviceType, MemoryPlan, Workload
+from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 
 Predict = Callable[[Workload], int]
-"""Bytes that a workload needs on each device, what the libraries take included."""
+"""The peak of a workload in bytes on each device, without what the libraries take."""
 
 SHORTEST = 128  # tokens; a shorter sample is hardly one
 LARGEST_BATCH_STEPS = 12  # halvings looked at
-MIB = 1 << 20
-# What libraries take beside tensors, kept apart from the peak. CPU: code, thread pools and matrix
-# packing, measured with models of no size (benchmarks/README.md). CUDA: context, kernels and
-# cuBLAS workspaces, which the allocator does not count.
-OVERHEAD: dict[DeviceType, int] = {"cpu": 64 * MIB, "cuda": 600 * MIB}
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ def advise(
 ) -> Advice:
     """Compare `plan` with the `available` bytes of a device; `predict` gives other peaks."""
     overhead = OVERHEAD[workload.device_type]
-    needed = plan.peak + overhead
+    needed = plan.needed
     if available is None or needed <= available:
         return Advice(needed, available, None if available is None else True, ())
     changes = tuple(

@@ -1,9 +1,15 @@
 """What a memory plan is made of, and what it says. Frozen records; bytes are ints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tunesmith.spec import TrainingArguments
+
+MIB = 1 << 20
+# What libraries take beside tensors. CPU: code, thread pools and buffers, measured with models of
+# no size (benchmarks/README.md). CUDA: context, kernels and cuBLAS workspaces, of which the
+# allocator knows nothing.
+OVERHEAD: dict[str, int] = {"cpu": 64 * MIB, "cuda": 600 * MIB}
 
 Mode = Literal["formula", "trace"]
 DeviceType = Literal["cpu", "cuda"]
@@ -33,10 +39,14 @@ class Workload:
     """Weights, gradients and optimiser state are divided among the devices (FSDP2)."""
     label_share: float = 1.0
     """Part of the tokens whose next token is learnt; 1 is the worst case."""
+    largest_tokens: int | None = None
+    """Tokens of the largest micro-batch where the data is known; None: the most there can be."""
 
     @property
     def tokens(self) -> int:
         """Tokens of the largest micro-batch of one device."""
+        if self.largest_tokens is not None:
+            return self.largest_tokens
         return self.per_device_train_batch_size * self.max_seq_length
 
     @property
@@ -63,12 +73,20 @@ class MemoryPlan:
     optimizer: int
     activations: int
     peak: int
-    """In the largest micro-batch; what the libraries themselves take is not in it."""
+    """In the largest micro-batch; what the libraries themselves take is `overhead`."""
+    overhead: int
+    """Code and pools of the libraries on a CPU, the CUDA context on a GPU: measured constants."""
     parameters: int
     """Of the base model; tied weights count once."""
     trainable_parameters: int
-    loading: int = 0
-    """The highest while the base model is read."""
+
+    @property
+    def needed(self) -> int:
+        return self.peak + self.overhead
+
+    def corrected(self, ratio: float) -> "MemoryPlan":
+        """Return the plan as past runs measured it: their needs were `ratio` of the planned."""
+        return replace(self, peak=round(self.peak * ratio))
 
 
 def workload_of(

@@ -3,8 +3,11 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tunesmith.memory_plan.available import cpu_memory
 
 if TYPE_CHECKING:
     import torch
@@ -48,13 +51,45 @@ def reserved(size: int, device: "torch.device") -> Iterator[None]:
         del held
 
 
-def peak(device: "torch.device") -> int:
+@dataclass(frozen=True)
+class Baseline:
+    """How a process stood before the base model was read."""
+
+    resident: int
+    peak: int
+
+
+def baseline() -> Baseline:
+    """Note how the process stands, and begin its high water anew where the kernel allows it."""
+    noted = Baseline(resident(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return noted
+
+
+def peak(device: "torch.device", before: Baseline) -> int:
     """Return the GPU allocator's peak, or the process's resident high water on a CPU."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return max(before.peak, resident_peak())
+
+
+def taken(device: "torch.device", before: Baseline) -> int:
+    """Return what a memory plan is compared with: what base model and training took."""
+    return peak(device, before) if device.type == "cuda" else resident_peak() - before.resident
+
+
+def available(device: "torch.device", at_most_gib: float | None) -> int | None:
+    """Return the free bytes of a device, or the user's cap where that is less."""
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else cpu_memory()
+    if at_most_gib is None:
+        return free
+    cap = int(at_most_gib * GIB)
+    return cap if free is None else min(free, cap)
 
 
 def resident() -> int:
@@ -63,14 +98,8 @@ def resident() -> int:
 
 
 def resident_peak() -> int:
-    """Return the most of it since the start, or since `forget_resident_peak`."""
+    """Return the most of it since the start, or since `baseline`."""
     return _status("VmHWM")
-
-
-def forget_resident_peak() -> None:
-    """Begin the high water anew, where the kernel allows it."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _status(name: str) -> int:

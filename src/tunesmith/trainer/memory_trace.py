@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.integrations import replace_with_bnb_linear
 
-from tunesmith.memory_plan.records import MemoryPlan, Workload
+from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.side_process import answer_one
 from tunesmith.spec import TrainingArguments
@@ -69,7 +69,11 @@ def trace(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     # Each of the two is linear in the depth; which is the higher one is not.
     peak = max(found.pop("top_peak"), found.pop("bottom_peak"))
     return MemoryPlan(
-        mode="trace", peak=peak, trainable_parameters=found.pop("trainable"), **found
+        mode="trace",
+        peak=peak,
+        overhead=OVERHEAD[workload.device_type],
+        trainable_parameters=found.pop("trainable"),
+        **found,
     )
 
 

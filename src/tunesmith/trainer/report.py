@@ -14,6 +14,7 @@ from tunesmith.events import (
     EventWriter,
     Failed,
     Finished,
+    MemoryPlanned,
     Metrics,
     Phase,
     PhaseChanged,
@@ -55,6 +56,13 @@ class Report:
             f"samples, {plan.tokens_per_epoch} tokens an epoch; {plan.trainable_parameters:,} of "
             f"{plan.total_parameters:,} parameters trained on {plan.device} in {plan.dtype}"
         )
+
+    def memory_planned(self, plan: MemoryPlanned) -> None:
+        self._events.write(plan)
+        told = plan.planned_bytes * plan.ratio / 2**30
+        free = "unknown" if plan.available_bytes is None else f"{plan.available_bytes / 2**30:.2f}"
+        saving = "on" if plan.gradient_checkpointing else "off"
+        _say(f"memory: {told:.2f} GiB planned, {free} GiB free; gradient checkpointing {saving}")
 
     def progress(self, progress: Progress) -> None:
         """Write `progress` unless one was written within the last second."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tunesmith.prompt.prompt import Encoded, Prompt
     from tunesmith.trainer.forward import Forward
     from tunesmith.trainer.loop import Outcome
+    from tunesmith.trainer.memory_planning import RunPlan
 
 ADVISED_SAMPLES = 1000  # the specification's
 BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output has all
@@ -102,7 +103,8 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
         step=outcome.step,
         total_steps=prepared.plan.total_steps,
         train_seconds=outcome.seconds,
-        peak_memory_bytes=memory.peak(loaded.device),
+        peak_memory_bytes=memory.peak(loaded.device, loaded.before),
+        measured_memory_bytes=memory.taken(loaded.device, loaded.before),
         final=outcome.final,
     )
 
@@ -128,6 +130,9 @@ class _Loaded:
     tokenizer: Any
     base: Any
     adapted: Any
+    checkpointing: bool
+    memory_plan: "RunPlan"
+    before: memory.Baseline
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,7 @@ class _Prepared:
 def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     from tunesmith.prompt.tokenizer import load_tokenizer
     from tunesmith.trainer import model
+    from tunesmith.trainer.memory_planning import RunPlan
 
     device = model.choose_device(spec)
     name = where["device"] = model.describe_device(device)
@@ -157,14 +163,17 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     model.be_deterministic(spec.training.seed, device)
     path = Path(spec.base_model)
     tokenizer = load_tokenizer(path)
-    base, adapted = model.load_for_training(
-        path, spec.training, dtype, device, spec.gradient_checkpointing
-    )
+    memory_plan = RunPlan(spec, dtype, device)
+    checkpointing = memory_plan.checkpointing(report)
+    before = memory.baseline()
+    base, adapted = model.load_for_training(path, spec.training, dtype, device, checkpointing)
     _, total = model.count_parameters(adapted)
     if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
         rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
         report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
-    return _Loaded(device, name, dtype, tokenizer, base, adapted)
+    return _Loaded(
+        device, name, dtype, tokenizer, base, adapted, checkpointing, memory_plan, before
+    )
 
 
 def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _Prepared:
@@ -216,6 +225,7 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
             way=forward.way,
         )
     )
+    loaded.memory_plan.record(forward, train.samples, loaded.checkpointing, report)
     return _Prepared(prompt, train, valid, plan, forward)
 
 
