@@ -99,7 +99,7 @@ def measure(tuned: Any, way: str, full: bool, samples: EncodedSamples, steps: in
         total = 0.0
         for batch in forward.batches(samples, indices, size * 1024):
             loss = forward.loss_sum(batch) / samples.count_labels(indices)
-            loss.backward()
+            torch.autograd.backward(loss)
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()

@@ -1,5 +1,6 @@
 """Attention of packed samples: each sees itself and the common prefix, nothing else."""
 
+import inspect
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -203,8 +204,13 @@ def _varlen_attention(
         ]
         places = torch.cat(parts).to(device)
         keys, values = keys.index_select(0, places), values.index_select(0, places)
-    grouped = query.shape[1] != key.shape[1]
-    attend: Any = partial(varlen_attn, enable_gqa=True) if grouped else varlen_attn
+    attend: Any = varlen_attn
+    if query.shape[1] != key.shape[1]:
+        if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+            attend = partial(varlen_attn, enable_gqa=True)
+        else:  # before torch 2.12
+            times = query.shape[1] // key.shape[1]
+            keys, values = keys.repeat_interleave(times, 1), values.repeat_interleave(times, 1)
     output: torch.Tensor = attend(
         rows.contiguous(),
         keys.contiguous(),

@@ -27,25 +27,34 @@ Reader = Callable[[], Projection]
 """Reads a layer's tensors at each pass: sharding exchanges them in between."""
 
 
+Parts = tuple[Sequence[Reader], Reader, Sequence[Reader], Reader]
+"""q/k/v, o, gate/up (or both in one), down."""
+
+
 def install(decoder: Any) -> bool:
     """Exchange the forward pass of all layers of `decoder`; False if it has others than known."""
-    layers = [each for each in decoder.modules() if type(each).__name__ in KNOWN_LAYERS]
+    layers = [each for each in decoder.modules() if _kind(each) is not None]
     parts = [found for layer in layers if (found := _parts(layer)) is not None]
     if not parts or len(parts) != len(getattr(decoder, "layers", ())):
         return False
     for layer, found in zip(layers, parts, strict=True):
-        layer.forward = partial(_forward, layer, type(layer).forward, found)
+        layer.forward = partial(_forward, layer, found)
     return True
 
 
 def uninstall(decoder: Any) -> None:
     for layer in decoder.modules():
-        if type(layer).__name__ in KNOWN_LAYERS:
+        if _kind(layer) is not None:
             layer.__dict__.pop("forward", None)
 
 
-def _parts(layer: Any) -> tuple[list[Reader], Reader, list[Reader], Reader] | None:
-    """Return readers of q/k/v, o, gate/up and down; None if one of them is of another kind."""
+def _kind(layer: Any) -> type | None:
+    """Return the layer's class in transformers: FSDP2 puts a class of its own before it."""
+    return next((each for each in type(layer).__mro__ if each.__name__ in KNOWN_LAYERS), None)
+
+
+def _parts(layer: Any) -> Parts | None:
+    """Return the readers of a layer; None if one of its parts is of another kind."""
     attention, mlp = layer.self_attn, layer.mlp
     activation = getattr(mlp, "act_fn", None) or getattr(mlp, "activation_fn", None)
     if type(activation).__name__ not in ("SiLU", "SiLUActivation") or attention.attention_dropout:
@@ -95,8 +104,7 @@ def _read(
 
 def _forward(
     layer: Any,
-    original: Callable[..., torch.Tensor],
-    parts: tuple[Sequence[Reader], Reader, Sequence[Reader], Reader],
+    parts: Parts,
     hidden_states: torch.Tensor,
     *,
     position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
@@ -104,7 +112,24 @@ def _forward(
     **others: Any,
 ) -> torch.Tensor:
     if sequences is None or position_embeddings is None:  # padded, or generating
-        return original(layer, hidden_states, position_embeddings=position_embeddings, **others)
+        output: torch.Tensor = type(layer).forward(
+            layer, hidden_states, position_embeddings=position_embeddings, **others
+        )
+        return output
+    compute = partial(_compute, layer, parts, position_embeddings, sequences)
+    if layer.gradient_checkpointing and layer.training:
+        # transformers does this around its own forward passes.
+        return layer._gradient_checkpointing_func(compute, hidden_states)  # type: ignore[no-any-return]
+    return compute(hidden_states)
+
+
+def _compute(
+    layer: Any,
+    parts: Parts,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    sequences: Sequences,
+    hidden_states: torch.Tensor,
+) -> torch.Tensor:
     heads, output, into, down = parts
     attention, training = layer.self_attn, layer.training
     queries, keys, values = (
@@ -115,7 +140,9 @@ def _forward(
     )
     if hasattr(attention, "q_norm"):
         queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-    rotate = sys.modules[type(layer).__module__].apply_rotary_pos_emb
+    kind = _kind(layer)
+    assert kind is not None
+    rotate = sys.modules[kind.__module__].apply_rotary_pos_emb
     queries, keys = rotate(queries.transpose(1, 2), keys.transpose(1, 2), *position_embeddings)
     seen = packed_attention(
         queries.to(values.dtype),

@@ -136,3 +136,27 @@ def test_a_model_with_kernels_still_generates_and_takes_padded_batches() -> None
         forward.take("padded")
         torch.testing.assert_close(made(input_ids=ids).logits, fast)
         assert torch.equal(made.generate(input_ids=ids, max_new_tokens=4, do_sample=False), text)
+
+
+def kept_bytes(forward: Forward) -> int:
+    """Return what the graph of a loss holds on to, weights aside."""
+    weights = {weight.data_ptr() for weight in forward.model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = forward.loss_sum(forward.batch(with_common_beginning(90, 80), np.array([0])))
+    assert loss.requires_grad
+    return sum(kept.values())
+
+
+def test_kernels_keep_less_and_checkpointing_keeps_least() -> None:
+    plain = kept_bytes(Forward(tuned("Llama", "lora"), 0, kernels="plain"))
+    fast = kept_bytes(Forward(tuned("Llama", "lora"), 0))
+    checkpointed = kept_bytes(Forward(tuned("Llama", "checkpointed"), 0))
+    assert fast < 0.5 * plain
+    assert checkpointed < 0.5 * fast
