@@ -103,10 +103,7 @@ def solve(rows: list[dict[str, float]], wanted: list[float]) -> dict[str, float]
             better = max(0.0, found[place] + float(column @ rest))
             rest -= column * (better - found[place])
             found[place] = better
-    return {
-        name: round(float(value), 5)
-        for name, value in zip(names, found / norms, strict=True)
-    }
+    return {name: round(float(value), 5) for name, value in zip(names, found / norms, strict=True)}
 
 
 def check() -> None:

@@ -26,7 +26,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "llama": LLAMA,
     "qwen2": {**LLAMA, "model_type": "qwen2"},
     "qwen3": {**LLAMA, "model_type": "qwen3", "head_dim": 64},
-    "mistral": {**LLAMA, "model_type": "mistral", "intermediate_size": 1792, "sliding_window": None},
+    "mistral": {
+        **LLAMA,
+        "model_type": "mistral",
+        "intermediate_size": 1792,
+        "sliding_window": None,
+    },
     "glm": {
         **LLAMA,
         "model_type": "glm",

@@ -19,7 +19,7 @@ from tunesmith.devices import Device
 from tunesmith.diagnosis import suggested_change, verdict
 from tunesmith.events import Finished, Phase, decode
 from tunesmith.executor import Executor
-from tunesmith.ingest import take_events
+from tunesmith.ingest import memory_run, take_events
 from tunesmith.launch import launch, run_directory_of
 from tunesmith.run_directory import EXIT, LOG, RunDirectory
 from tunesmith.scheduler import Candidate, Start, decide
@@ -170,12 +170,15 @@ class Daemon:
         handle = attempt.handle
         assert handle is not None
         exit = _json_object(self._executor.read(handle, EXIT, 0, 1 << 20))
-        told = self._store.events_of_types(task.id, ("phase", "error", "finished"))
+        kinds = ("phase", "error", "finished", "memory_plan")
+        told = self._store.events_of_types(task.id, kinds)
         events = [
             decode(event.data | {"type": event.type})
             for event in told
             if event.attempt == attempt.number
         ]
+        if run := memory_run(events, task.id, attempt.number, task.base_model):
+            self._store.add_memory_run(run)
         tail = self._executor.read(handle, LOG, -LOG_TAIL, LOG_TAIL)
         current = self._store.find(task.id) or task  # a stop may have been asked for meanwhile
         judged = verdict(

@@ -9,6 +9,7 @@ from tunesmith.events import (
     Evaluation,
     Event,
     Finished,
+    MemoryPlanned,
     Metrics,
     PhaseChanged,
     Planned,
@@ -17,6 +18,7 @@ from tunesmith.events import (
     parse,
 )
 from tunesmith.executor import Executor
+from tunesmith.memory_plan.history import MemoryRun
 from tunesmith.run_directory import EVENTS
 from tunesmith.store import Store, TaskRecord
 
@@ -40,6 +42,32 @@ def take_events(store: Store, executor: Executor, task: TaskRecord) -> list[Even
         metrics = changes.get("metrics", metrics)
         store.record(task.id, attempt.number, events, offset, **changes)
         taken += events
+
+
+def memory_run(
+    events: Sequence[Event], task_id: int, attempt: int, base_model: str
+) -> MemoryRun | None:
+    """Return what an ended attempt planned and took; None if it did not get so far."""
+    planned = next((each for each in events if isinstance(each, MemoryPlanned)), None)
+    finished = next((each for each in events if isinstance(each, Finished)), None)
+    if planned is None or finished is None or not finished.step:
+        return None
+    if not finished.measured_memory_bytes or finished.measured_memory_bytes < 0:
+        return None
+    return MemoryRun(
+        task_id=task_id,
+        attempt=attempt,
+        ended_at=finished.at,
+        base_model=base_model,
+        family=planned.family,
+        method=planned.method,
+        device_type=planned.device_type,
+        mode=planned.mode,
+        gradient_checkpointing=planned.gradient_checkpointing,
+        planned=planned.planned_bytes,
+        ratio=planned.ratio,
+        measured=finished.measured_memory_bytes,
+    )
 
 
 def live_values(events: Sequence[Event], metrics: dict[str, float]) -> dict[str, Any]:

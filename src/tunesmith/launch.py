@@ -10,7 +10,9 @@ from tunesmith.dataset import open_dataset
 from tunesmith.errors import InvalidInput, RunFailure
 from tunesmith.executor import Executor
 from tunesmith.executor.supervisor import trainer_command
+from tunesmith.families import family_of
 from tunesmith.hub import TOKEN_VARIABLE, access_of
+from tunesmith.memory_plan.history import learnt_ratio
 from tunesmith.paths import inside_roots
 from tunesmith.run_directory import RunDirectory, write_json
 from tunesmith.settings import Settings
@@ -32,7 +34,9 @@ def launch(
     number = task.attempt + 1
     _still_as_created(task, settings)
     run = run_directory_of(settings, task.id, number)
-    spec = task.spec.model_copy(update={"attempt": number, "devices": devices})
+    ratio = _memory_ratio(task, devices, store)
+    changes = {"attempt": number, "devices": devices, "memory_ratio": ratio}
+    spec = task.spec.model_copy(update=changes)
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.spec, spec.model_dump(mode="json"))
     begun = store.begin_attempt(
@@ -56,6 +60,14 @@ def launch(
         shutil.rmtree(run.path, ignore_errors=True)
         return
     store.save_handle(task.id, number, executor.start(run.path, environment_of(spec, settings)))
+
+
+def _memory_ratio(task: TaskRecord, devices: tuple[int, ...], store: Store) -> float:
+    """Return what past runs of this kind say of the trainer's own plan, which is the formula's."""
+    device_type = "cuda" if devices and not task.spec.simulated else "cpu"
+    family = family_of(Path(task.spec.base_model)).name
+    method = task.spec.training.method
+    return learnt_ratio(store.memory_runs_of(family, method, device_type, "formula"))
 
 
 def _still_as_created(task: TaskRecord, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from tunesmith.api import (
     devices,
     health,
     logs,
+    memory,
     metrics,
     models,
     preview,
@@ -46,7 +47,18 @@ def create_app(state: ServerState) -> FastAPI:
     app.add_middleware(UnknownErrors)
 
     guarded = APIRouter(prefix=GUARDED, dependencies=[Depends(documented)], responses=DOCUMENTED)
-    for resource in (tasks, stream, metrics, logs, schema, devices, models, preview, datasets):
+    for resource in (
+        tasks,
+        stream,
+        metrics,
+        logs,
+        schema,
+        devices,
+        models,
+        preview,
+        datasets,
+        memory,
+    ):
         guarded.include_router(resource.router)
     app.include_router(guarded)
     app.include_router(health.router)

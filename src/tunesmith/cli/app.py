@@ -16,6 +16,7 @@ from tunesmith.cli.list import list_tasks
 from tunesmith.cli.logs import logs
 from tunesmith.cli.metrics import metrics
 from tunesmith.cli.models import models
+from tunesmith.cli.plan import plan
 from tunesmith.cli.preview import preview
 from tunesmith.cli.serve import serve
 from tunesmith.cli.show import show
@@ -97,6 +98,7 @@ app.command()(delete)
 app.command()(devices)
 app.command()(models)
 app.command()(preview)
+app.command()(plan)
 app.command()(convert)
 app.command()(check)
 

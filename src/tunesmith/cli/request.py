@@ -39,7 +39,7 @@ def build_request(
         "description": description,
     }
     request |= {key: value for key, value in given.items() if value is not None}
-    _merge(request, "trainingArgs", dict(map(_assignment, settings or [])))
+    _merge(request, "trainingArgs", dict(map(assignment, settings or [])))
     gpu_config = {
         "cuda_visible_devices": gpu,
         "memory_optimization": memory_optimization,
@@ -102,7 +102,8 @@ def _merge(request: dict[str, Any], key: str, given: Mapping[str, Any]) -> None:
     request[key] = kept | dict(given)
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """Return name and value of a `--set NAME=VALUE`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")

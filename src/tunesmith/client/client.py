@@ -36,6 +36,8 @@ from tunesmith.wire import (
     Device,
     Health,
     InspectedModel,
+    MemoryPlan,
+    MemoryRun,
     Metrics,
     ModelList,
     Preview,
@@ -317,6 +319,34 @@ class Client:
         body = {name: value for name, value in body.items() if value is not None}
         timeout = seconds + CHECK_TIMEOUT
         return self._ask(Report, "POST", "/finetuning/checkDataset", timeout=timeout, body=body)
+
+    def plan_memory(
+        self,
+        base_model: str,
+        training_args: Mapping[str, Any] | None = None,
+        *,
+        gpu_config: Mapping[str, Any] | None = None,
+        mode: str = "formula",
+        devices: int = 1,
+        device_type: str | None = None,
+        device_memory_gib: float | None = None,
+    ) -> MemoryPlan:
+        """Return what a training would take, and whether it fits; `mode` is formula or trace."""
+        body = {
+            "baseModel": base_model,
+            "trainingArgs": dict(training_args or {}),
+            "gpuConfig": dict(gpu_config or {}),
+            "mode": mode,
+            "devices": devices,
+            "deviceType": device_type,
+            "deviceMemoryGib": device_memory_gib,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        return self._ask(MemoryPlan, "POST", "/finetuning/planMemory", timeout=90.0, body=body)
+
+    def memory_history(self) -> list[MemoryRun]:
+        """Return planned and measured memory of past runs, the newest first."""
+        return self._ask(list[MemoryRun], "GET", "/finetuning/getMemoryHistory")
 
     def devices(self) -> list[Device]:
         return self._ask(list[Device], "GET", "/finetuning/getDeviceList")

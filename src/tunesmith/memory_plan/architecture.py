@@ -91,7 +91,9 @@ def config_of(model: str | Path) -> dict[str, Any] | None:
             config = native_config(config, directory)
     except (OSError, ValueError, RecursionError) as error:
         params = {"path": str(model), "reason": str(error)}
-        raise InvalidInput(FieldProblem("baseModel", "field.base_model_bad_config", params)) from None
+        raise InvalidInput(
+            FieldProblem("baseModel", "field.base_model_bad_config", params)
+        ) from None
     return config
 
 

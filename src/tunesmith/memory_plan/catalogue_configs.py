@@ -47,9 +47,7 @@ def _glm(layers: int, vocabulary: int) -> dict[str, Any]:
 
 
 def _qwen3(layers: int, hidden: int, intermediate: int, heads: int, tied: bool) -> dict[str, Any]:
-    return _config(
-        "qwen3", layers, hidden, intermediate, heads, 8, 151936, tied=tied, head_dim=128
-    )
+    return _config("qwen3", layers, hidden, intermediate, heads, 8, 151936, tied=tied, head_dim=128)
 
 
 _LLAMA3_8B = _config("llama", 32, 4096, 14336, 32, 8, 128256)

@@ -39,5 +39,7 @@ def decide(
         on = available is not None and without.needed * MARGIN > available
     else:
         on = wanted
-    chosen = plan(config, replace(workload, gradient_checkpointing=True)) if on else plan(config, off)
+    chosen = (
+        plan(config, replace(workload, gradient_checkpointing=True)) if on else plan(config, off)
+    )
     return Decision(on, chosen.corrected(ratio), without.needed, available)

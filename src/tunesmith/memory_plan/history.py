@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from tunesmith.memory_plan.records import MemoryPlan
 
@@ -42,11 +43,14 @@ class MemoryRun:
 
 def learnt_ratio(runs: Iterable[MemoryRun]) -> float:
     """Return the median of measured / planned of runs of one kind, the newest first; 1 of none."""
-    ratios = [run.measured / run.planned for run in list(runs)[:RUNS_AT_MOST] if run.planned > 0]
-    if not ratios:
-        return 1.0
+    return ratio_of(run.measured / run.planned for run in runs if run.planned > 0)
+
+
+def ratio_of(parts: Iterable[float]) -> float:
+    """Return the bounded median of measured / planned, the newest first."""
+    newest = list(islice(parts, RUNS_AT_MOST))
     low, high = BOUNDS
-    return min(high, max(low, statistics.median(ratios)))
+    return min(high, max(low, statistics.median(newest))) if newest else 1.0
 
 
 def comparable(plan: MemoryPlan, device_type: str) -> int:

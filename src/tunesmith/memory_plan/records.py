@@ -42,6 +42,10 @@ class Workload:
     largest_tokens: int | None = None
     """Tokens of the largest micro-batch where the data is known; None: the most there can be."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.lora_target_modules, list):  # from JSON
+            object.__setattr__(self, "lora_target_modules", tuple(self.lora_target_modules))
+
     @property
     def tokens(self) -> int:
         """Tokens of the largest micro-batch of one device."""

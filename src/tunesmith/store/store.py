@@ -6,7 +6,7 @@ A method is one transaction. Methods may be called from any thread.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import Conflict, NotFound
 from tunesmith.events import Download, Event, Phase, Progress
+from tunesmith.memory_plan.history import RUNS_AT_MOST, MemoryRun
 from tunesmith.spec import Spec
 from tunesmith.status import TERMINAL, Status, advance
 from tunesmith.store.database import open_database
@@ -40,7 +41,7 @@ from tunesmith.store.rows import (
     stored_event,
     task_record,
 )
-from tunesmith.store.tables import attempts, specs, tasks
+from tunesmith.store.tables import attempts, memory_runs, specs, tasks
 from tunesmith.store.tables import events as event_table
 
 
@@ -304,6 +305,39 @@ class Store:
         query = select(func.max(event_table.c.id)).where(event_table.c.task_id == task_id)
         with self._read() as connection:
             return connection.scalar(query) or 0
+
+    # Memory
+
+    def add_memory_run(self, run: MemoryRun) -> None:
+        """Remember what a run took; a run that is known already is left as it is."""
+        known = select(memory_runs.c.id).where(
+            memory_runs.c.task_id == run.task_id, memory_runs.c.attempt == run.attempt
+        )
+        with self._write() as connection:
+            if connection.scalar(known) is None:
+                connection.execute(insert(memory_runs).values(asdict(run)))
+
+    def memory_runs(self, limit: int = 1000) -> list[MemoryRun]:
+        """Return what past runs took, the newest first."""
+        return self._memory_runs(limit)
+
+    def memory_runs_of(
+        self, family: str, method: str, device_type: str, mode: str
+    ) -> list[MemoryRun]:
+        """Return the newest runs of one kind, as many as `learnt_ratio` looks at."""
+        kind = (
+            memory_runs.c.family == family,
+            memory_runs.c.method == method,
+            memory_runs.c.device_type == device_type,
+            memory_runs.c.mode == mode,
+        )
+        return self._memory_runs(RUNS_AT_MOST, *kind)
+
+    def _memory_runs(self, limit: int, *wanted: ColumnElement[bool]) -> list[MemoryRun]:
+        columns = [memory_runs.c[field.name] for field in fields(MemoryRun)]
+        query = select(*columns).where(*wanted).order_by(memory_runs.c.id.desc()).limit(limit)
+        with self._read() as connection:
+            return [MemoryRun(**row._asdict()) for row in connection.execute(query)]
 
     def _events(
         self, task_id: int, wanted: ColumnElement[bool], limit: int | None

@@ -105,6 +105,28 @@ attempts = Table(
     Column("ended_at", Double),
 )
 
+# Outlives its task: what is learnt from a run stays true when the run is deleted.
+memory_runs = Table(
+    "memory_runs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("task_id", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("device_type", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("gradient_checkpointing", Boolean, nullable=False),
+    Column("planned", BigInteger, nullable=False),
+    Column("ratio", Double, nullable=False),
+    Column("measured", BigInteger, nullable=False),
+    UniqueConstraint("task_id", "attempt", name="memory_runs_attempt"),
+    Index("memory_runs_of_kind", "family", "method", "device_type", "mode", "id"),
+    sqlite_autoincrement=True,
+)
+
 events = Table(
     "events",
     metadata,

@@ -295,9 +295,9 @@ def _make_fake(model: torch.nn.Module) -> None:
                 own[name] = made[id(tensor)]  # type: ignore[assignment]
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the plan of `{"config", "workload"}` as JSON values."""
-    return asdict(trace(request["config"], Workload(**request["workload"])))
+def answer(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the plans of `{"config", "workloads"}` as JSON values."""
+    return [asdict(trace(request["config"], Workload(**each))) for each in request["workloads"]]
 
 
 if __name__ == "__main__":

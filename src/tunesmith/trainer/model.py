@@ -15,12 +15,12 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from tunesmith.errors import RunFailure
+from tunesmith.memory_plan.available import cpu_multiplies_bf16
 from tunesmith.spec import Spec, TrainingArguments
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.quantized import prepare_for_cpu
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
 
 
 def choose_device(spec: Spec) -> torch.device:
@@ -51,7 +51,7 @@ def choose_dtype(wanted: str, device: torch.device) -> str:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = bool(NATIVE_BF16 & _cpu_flags())
+        native = cpu_multiplies_bf16()
     return "bf16" if native else "fp32"
 
 
@@ -237,13 +237,6 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     if is_out_of_memory(error):
         return error
     return RunFailure("base_model_unreadable", path=str(path), reason=short_reason(error))
-
-
-def _cpu_flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return set(line.split())
-    return set()
 
 
 def _whole(number: float) -> int | float:
