@@ -58,7 +58,7 @@ def fit(method: str, dtype: str, checkpointing: bool) -> tuple[str, dict[str, An
     from tunesmith.trainer.memory_trace import DEPTHS, trace_at
 
     # Of equal seeds for all: runs differ in what is fitted only.
-    draw = random.Random(7)  # noqa: S311
+    draw = random.Random(7)
     rows: list[tuple[dict[str, float], dict[str, float], dict[str, tuple[float, float]]]] = []
     for number in range(SHAPES):
         config = config_for(draw)

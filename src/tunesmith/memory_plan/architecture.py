@@ -84,17 +84,18 @@ def config_of(model: str | Path) -> dict[str, Any] | None:
         config = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("config.json holds no JSON object")
-        if is_original(config):
-            if found := problem(config, directory):
-                code, params = found
+        found: dict[str, Any] = config
+        if is_original(found):
+            if wrong := problem(found, directory):
+                code, params = wrong
                 raise InvalidInput(FieldProblem("baseModel", f"field.{code}", params))
-            config = native_config(config, directory)
+            return native_config(found, directory)
     except (OSError, ValueError, RecursionError) as error:
         params = {"path": str(model), "reason": str(error)}
         raise InvalidInput(
             FieldProblem("baseModel", "field.base_model_bad_config", params)
         ) from None
-    return config
+    return found
 
 
 def _read(config: Mapping[str, Any]) -> Architecture:

@@ -1,6 +1,6 @@
-"""config.json of the catalogue's base models, as far as memory hangs on it: their files are not here.
+"""config.json of the catalogue's base models, as far as memory hangs on it.
 
-Published values; a test holds them to the catalogue's numbers of parameters.
+Their files are not here. Published values; a test holds them to the catalogue's numbers of parameters.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ def _config(
 
 
 def _glm(layers: int, vocabulary: int) -> dict[str, Any]:
-    native = {"head_dim": 128, "attention_bias": True, "pad_token_id": None}
+    native: dict[str, Any] = {"head_dim": 128, "attention_bias": True, "pad_token_id": None}
     return _config("glm", layers, 4096, 13696, 32, 2, vocabulary, **native)
 
 

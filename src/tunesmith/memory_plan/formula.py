@@ -37,8 +37,9 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     per_layer, once = features(model, workload)
 
     def working(name: str) -> float:
-        slope = sum(fitted[name]["layer"][each] * per_layer[each] for each in per_layer)
-        return model.layers * slope + sum(fitted[name]["once"][each] * once[each] for each in once)
+        layer, whole = fitted[name]["layer"], fitted[name]["once"]
+        slope = sum(float(layer[each]) * size for each, size in per_layer.items())
+        return model.layers * slope + sum(whole[each] * size for each, size in once.items())
 
     activations = max(0, round(working("activations")))
     # Gradients of earlier micro-batches wait beside everything; else they come as activations go.
@@ -98,7 +99,7 @@ def features(model: Architecture, workload: Workload) -> tuple[dict[str, float],
     """Return the numbers that memory is linear in: of each layer, and of the whole."""
     tokens, labels = workload.tokens, workload.labels
     targets = [] if workload.method == "full" else model.targets(workload.lora_target_modules)
-    widths = {
+    widths: dict[str, float] = {
         "hidden": tokens * model.hidden,
         "intermediate": tokens * model.intermediate,
         "query": tokens * model.query,
