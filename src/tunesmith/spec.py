@@ -125,6 +125,9 @@ class TrainingArguments(BaseModel):
     """Gradients are scaled down to this norm."""
     gradient_checkpointing: bool = _argument(False, "advanced")
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    sharding: Literal["auto", "none", "full"] = _argument("auto", "advanced")
+    """With several devices: whether weights are divided over them (FSDP2); auto does where one
+    device could not hold the run."""
     dtype: Literal["auto", "fp32", "bf16"] = _argument("auto", "advanced")
     """Number format of the base model; auto is bf16 where the hardware has it, else fp32."""
     lora_r: Int = _argument(16, "lora", recommended=(8, 64), ge=1, le=1024)
@@ -361,13 +364,24 @@ class Spec(BaseModel):
     """The training arguments that the user gave, as opposed to defaults."""
     gpu: GpuConfig
     devices: tuple[int, ...]
-    """GPU indices this attempt holds; () means CPU."""
+    """GPU indices this attempt holds, each of which gets a process; () means CPU."""
     simulated: bool = False
-    """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU."""
+    """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU, in as many
+    processes as there are devices."""
+
+    @property
+    def samples_per_step(self) -> int:
+        """The effective batch: samples that an optimiser step learns from, over all devices."""
+        return samples_per_step(self.training, max(1, len(self.devices)))
 
     @property
     def gradient_checkpointing(self) -> bool:
         return self.training.gradient_checkpointing or self.gpu.memory_optimization
+
+
+def samples_per_step(training: TrainingArguments, devices: int) -> int:
+    each = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    return each * devices
 
 
 def read_request(values: Any) -> TaskRequest:

@@ -40,8 +40,10 @@ class Run:
         rows: list[dict[str, str]] = ROWS,
         valid: list[dict[str, str]] | None = None,
         gpu: dict[str, Any] | None = None,
+        devices: int = 0,
         **arguments: Any,
     ) -> "Run":
+        """Start the trainer over `rows`, on so many simulated devices if any."""
         for name, split in (("train", rows), ("valid", valid)):
             if split is not None:
                 lines = [json.dumps(row, ensure_ascii=False) for row in split]
@@ -57,7 +59,8 @@ class Run:
             training=TrainingArguments(**arguments),
             given=tuple(sorted(arguments)),
             gpu=GpuConfig(**(gpu or {})),
-            devices=(),
+            devices=tuple(range(devices)),
+            simulated=devices > 0,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
         return self.spawn()

@@ -4,7 +4,9 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -12,7 +14,7 @@ from tunesmith.errors import RunFailure
 from tunesmith.events import Evaluation, Metrics, Phase, Progress
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import Spec
-from tunesmith.trainer.batches import Step, steps
+from tunesmith.trainer.batches import Step, split, steps
 from tunesmith.trainer.checkpoint import (
     Best,
     Checkpoints,
@@ -25,10 +27,14 @@ from tunesmith.trainer.checkpoint import (
 from tunesmith.trainer.evaluate import Scores, evaluate
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.pace import Pace
+from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
 from tunesmith.trainer.weights import load_weights, trained_parameters
+
+if TYPE_CHECKING:
+    from tunesmith.trainer.sharding import Sharded
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,10 @@ class Training:
         report: Report,
         stop: Stop,
         resume: Resume | None = None,
+        ranks: Ranks | None = None,
+        sharded: "Sharded | None" = None,
     ) -> None:
+        self._ranks, self._sharded = ranks or Alone(), sharded
         self._forward, self._samples, self._valid = forward, samples, valid
         self._plan, self._spec, self._arguments = plan, spec, spec.training
         self._checkpoints, self._report, self._stop = checkpoints, report, stop
@@ -89,7 +98,8 @@ class Training:
         arguments, plan = self._arguments, self._plan
         self._forward.model.train()
         # The base model's dropout must not be what decides over equal losses of equal runs.
-        torch.manual_seed(arguments.seed)
+        # Nor may ranks drop the same.
+        torch.manual_seed(arguments.seed + self._ranks.place.rank)
         if self._resume:
             self._go_on_from(self._resume)
             if self._evaluated != self._step:  # a stop left it out
@@ -97,13 +107,13 @@ class Training:
         for step in steps(
             len(self._samples),
             plan.total_steps,
-            arguments.per_device_train_batch_size,
+            arguments.per_device_train_batch_size * self._ranks.place.world_size,
             arguments.gradient_accumulation_steps,
             arguments.seed,
         ):
             if step.number <= self._step:
                 continue  # done before the checkpoint
-            if self._stop.requested or self._patience_is_over():
+            if self._must_stop() or self._patience_is_over():
                 break
             started = time.perf_counter()
             if not self._optimiser_step(step):
@@ -115,7 +125,7 @@ class Training:
                 time.perf_counter() - started, self._samples.count_tokens(step.indices)
             )
             self._after_step()
-        stopped = self._stop.requested
+        stopped = self._must_stop()
         if stopped:
             self._report.phase(Phase.STOPPING)
             # Saved first: a run that goes on from here fills the window of its next metrics.
@@ -127,10 +137,14 @@ class Training:
         seconds = time.monotonic() - began
         return Outcome(self._step, stopped, seconds, self._final, best_step)
 
+    def _must_stop(self) -> bool:
+        """Whether a stop was asked for: of any rank, and then all of them stop here."""
+        return self._ranks.any(self._stop.requested)
+
     def _go_on_from(self, resume: Resume) -> None:
         state = resume.state
         load_weights(self._forward.model, resume.path)
-        restore(resume, self._optimizer, self._forward.device)
+        restore(resume, self._optimizer, self._forward.device, self._ranks.place)
         for group in self._optimizer.param_groups:
             group["weight_decay"] = self._arguments.weight_decay
         self._step, self._evaluated = state.step, state.evaluated
@@ -159,6 +173,7 @@ class Training:
         if self._arguments.early_stopping_patience is None or best is None:
             return None
         if best.step != self._step:
+            self._ranks.any(False)  # the first rank has written it by then
             load_weights(self._forward.model, Path(best.path))
         self._final |= {"eval_loss": best.eval_loss, "token_accuracy": best.token_accuracy}
         return best.step
@@ -171,15 +186,20 @@ class Training:
         """
         labels = self._samples.count_labels(step.indices)
         loss_sum = torch.zeros((), device=self._forward.device)
-        for indices in step.micro_batches:
+        # All ranks' labels: the sum of their gradients is the gradient of the step's mean.
+        mine = self._ranks.share(step.indices, self._samples.lengths[step.indices])
+        for indices in split(mine, self._arguments.per_device_train_batch_size):
             if self._stop.requested:
-                return False
+                break
             logits, targets = self._forward.logits(self._samples, indices)
             loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
             torch.autograd.backward(loss / labels)
             loss_sum += loss.detach()  # stays on the device: one wait for it a step, not more
+        total = self._sum_over_ranks(float(loss_sum))
+        if total is None:
+            return False
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._arguments.max_grad_norm)
-        total, self._grad_norm = float(loss_sum), float(norm)
+        self._grad_norm = float(norm)
         for value in (total, self._grad_norm):
             if not math.isfinite(value):
                 raise RunFailure("nan_loss", value=str(value), step=step.number)
@@ -190,6 +210,20 @@ class Training:
         self._loss_sum += total
         self._labels += labels
         return True
+
+    def _sum_over_ranks(self, loss_sum: float) -> float | None:
+        """Make losses and gradients those of all ranks; None if one of them has to stop.
+
+        A rank that was told to stop may have left its micro-batches halfway: nobody then uses
+        what was learnt in this step.
+        """
+        if self._sharded is not None:
+            self._sharded.finish()
+        total, stops = self._ranks.total([loss_sum, float(self._stop.requested)])
+        if stops:
+            return None
+        self._ranks.sum_gradients(self._parameters)
+        return total
 
     def _after_step(self) -> None:
         step, plan = self._step, self._plan
@@ -228,15 +262,14 @@ class Training:
         self._pace.next_window()
 
     def _evaluate_if_due(self) -> None:
-        due = self._plan.evaluates_after(self._step) and not self._stop.requested
-        if self._valid is not None and due:
+        due = self._valid is not None and self._plan.evaluates_after(self._step)
+        if self._valid is not None and due and not self._must_stop():
             self._evaluate(self._valid)
 
     def _evaluate(self, valid: EncodedSamples) -> None:
         began = time.monotonic()
         self._report.phase(Phase.EVALUATING)
-        batch_size = self._arguments.per_device_train_batch_size
-        scores = evaluate(self._forward, valid, batch_size, self._stop)
+        scores = self._scores(valid)
         if scores is None:
             return
         if not math.isfinite(scores.eval_loss):
@@ -258,6 +291,26 @@ class Training:
             self._compare_with_best(scores)
         if self._step < self._plan.total_steps:
             self._report.phase(Phase.TRAINING)
+
+    def _scores(self, valid: EncodedSamples) -> Scores | None:
+        """Score `valid`, a part on each rank; None if a stop came in between."""
+        mine = self._ranks.share(np.arange(len(valid)), valid.lengths)
+        batch_size = self._arguments.per_device_train_batch_size
+        here: Scores | None = Scores(0.0, 0.0)
+        if len(mine):
+            part = valid if len(mine) == len(valid) else valid.only(mine)
+            here = evaluate(self._forward, part, batch_size, self._stop)
+        if self._sharded is not None:
+            with torch.no_grad():
+                self._sharded.finish()
+        labels = valid.count_labels(mine)
+        sums = (0.0, 0.0) if here is None else (here.eval_loss, here.token_accuracy)
+        loss, right, stops = self._ranks.total(
+            [sums[0] * labels, sums[1] * labels, float(here is None)]
+        )
+        if stops:
+            return None
+        return Scores(loss / valid.labels.sum(), right / valid.labels.sum())
 
     def _compare_with_best(self, scores: Scores) -> None:
         """Keep the checkpoint of the lowest eval_loss; count the evaluations since then."""
@@ -286,8 +339,10 @@ class Training:
             final=self._final,
             best=self._best,
             evaluated=self._evaluated,
+            devices=self._ranks.place.world_size,
         )
-        path = self._checkpoints.save(self._forward.model, self._optimizer, self._rng, state)
+        rng = self._ranks.gather(self._rng)
+        path = self._checkpoints.save(self._forward.model, self._optimizer, rng, state)
         self._report.checkpoint(self._step, str(path))
 
     def _eta(self) -> float:

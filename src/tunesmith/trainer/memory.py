@@ -1,5 +1,6 @@
 """Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
 
+import os
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,15 @@ def lift_cap() -> None:
     """Let a run that met its cap allocate what it takes to say so. Needs no torch."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def held_by(device: "torch.device", processes: int) -> int:
+    """Return the memory of a GPU, or a process's share of this machine's."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // processes
 
 
 def peak(device: "torch.device") -> int:

@@ -23,16 +23,16 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
 
 
-def choose_device(spec: Spec) -> torch.device:
-    """Return the first of the task's GPUs (the server makes only those visible), or the CPU."""
+def choose_device(spec: Spec, index: int = 0) -> torch.device:
+    """Return one of the task's GPUs (the server makes only those visible), or the CPU."""
     if spec.devices and not spec.simulated:
-        return any_device()
+        return any_device(index)
     return torch.device("cpu")
 
 
-def any_device() -> torch.device:
-    """Return the first GPU that is visible, or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+def any_device(index: int = 0) -> torch.device:
+    """Return a GPU that is visible, or the CPU if none is."""
+    return torch.device("cuda", index) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def describe_device(device: torch.device) -> str:

@@ -193,7 +193,7 @@ def test_a_second_attempt_goes_on_from_the_newest_checkpoint_of_its_output(
     ("change", "name"),
     [
         ({"lora_r": 4}, "lora_r"),
-        ({"per_device_train_batch_size": 2}, "per_device_train_batch_size"),
+        ({"per_device_train_batch_size": 2}, SAMPLES_PER_STEP),
         ({"seed": 1}, "seed"),
         ({"method": "full"}, "method"),
     ],
