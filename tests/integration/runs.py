@@ -35,7 +35,10 @@ class Run:
         self.directory.path.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(
+    def start(self, **given: Any) -> "Run":
+        return self.prepare(**given).spawn()
+
+    def prepare(
         self,
         rows: list[dict[str, str]] = ROWS,
         valid: list[dict[str, str]] | None = None,
@@ -43,7 +46,7 @@ class Run:
         devices: int = 0,
         **arguments: Any,
     ) -> "Run":
-        """Start the trainer over `rows`, on so many simulated devices if any."""
+        """Write what the trainer needs: `rows`, and a spec with so many simulated devices."""
         for name, split in (("train", rows), ("valid", valid)):
             if split is not None:
                 lines = [json.dumps(row, ensure_ascii=False) for row in split]
@@ -63,7 +66,7 @@ class Run:
             simulated=devices > 0,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
-        return self.spawn()
+        return self
 
     def spawn(self) -> "Run":
         with self.directory.log.open("wb") as log:

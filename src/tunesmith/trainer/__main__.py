@@ -24,7 +24,7 @@ def main() -> int:
     from tunesmith.trainer import ranks, run
 
     if sys.argv[2:] == [ranks.RANK]:
-        stop.listen_to_parent()
+        ranks.end_with_parent()
         return run.main(directory, stop, ranks.place_of_this_process())
     devices = ranks.devices_of(directory)
     if devices > 1:

@@ -5,7 +5,9 @@ here: a rank that left the loop a step earlier than another would leave that one
 torch.distributed is imported by `Group` only: a run on one device never loads it.
 """
 
+import ctypes
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -26,6 +28,7 @@ RANK = "--rank"  # the argument of a process that is one of several
 TIMEOUT = timedelta(hours=6)
 MEETING_TIMEOUT = timedelta(minutes=5)  # for the first connection of ranks that are all there
 LOOK_EVERY = 0.02  # seconds
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BUCKET = 1 << 25  # numbers that are summed over ranks in one go: 128 MiB of fp32
 
 
@@ -55,6 +58,14 @@ def devices_of(directory: RunDirectory) -> int:
 def place_of_this_process() -> Place:
     """Return the place that torch's elastic launcher gave this process."""
     return Place(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends.
+
+    Not SIGTERM: a rank that waits for one that is gone hears nothing.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
 
 
 class Ranks(Protocol):

@@ -275,10 +275,9 @@ def _prepare(
     else:
         with torch.no_grad():
             forward = loaded.sharded.call(make_forward)
-        shortest = train.samples.lengths.argsort()[:1]
-        loaded.sharded.join(
-            forward, ("logits",), idle=lambda: forward.logits(train.samples, shortest)[0].sum()
-        )
+        shortest, logits = train.samples.lengths.argsort()[:1], forward.logits
+        idle = lambda: logits(train.samples, shortest)[0].sum()  # noqa: E731
+        loaded.sharded.join(forward, ("logits",), idle)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)

@@ -1,12 +1,9 @@
 """The one thing a trainer hears from outside: a stop (SIGTERM; Ctrl-C at a terminal)."""
 
-import ctypes
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class StopRequested(BaseException):
@@ -24,11 +21,6 @@ class Stop:
         """Take SIGTERM and SIGINT from now on."""
         signal.signal(signal.SIGTERM, self._hear)
         signal.signal(signal.SIGINT, self._hear)
-
-    def listen_to_parent(self) -> None:
-        """Take the end of the parent process for a stop, too: nobody else could ask for one."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
 
     def check(self) -> None:
         """Raise StopRequested if a stop was asked for."""

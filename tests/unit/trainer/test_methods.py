@@ -19,6 +19,7 @@ from tunesmith.spec import Spec
 from tunesmith.trainer import model
 from tunesmith.trainer.batches import pack
 from tunesmith.trainer.checkpoint import (
+    SAMPLES_PER_STEP,
     Checkpoints,
     Resume,
     find_checkpoints,
