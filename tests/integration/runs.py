@@ -43,7 +43,8 @@ class Run:
         rows: list[dict[str, str]] = ROWS,
         valid: list[dict[str, str]] | None = None,
         gpu: dict[str, Any] | None = None,
-        devices: int = 0,
+        devices: tuple[int, ...] = (),
+        simulated: int = 0,
         **arguments: Any,
     ) -> "Run":
         """Write what the trainer needs: `rows`, and a spec with so many simulated devices."""
@@ -62,8 +63,8 @@ class Run:
             training=TrainingArguments(**arguments),
             given=tuple(sorted(arguments)),
             gpu=GpuConfig(**(gpu or {})),
-            devices=tuple(range(devices)),
-            simulated=devices > 0,
+            devices=devices or tuple(range(simulated)),
+            simulated=simulated > 0,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
         return self

@@ -52,7 +52,7 @@ def done(run: Run) -> Run:
 def test_two_ranks_learn_what_one_process_does(new_run: NewRun) -> None:
     given: dict[str, Any] = {"rows": UNEVEN, "valid": ROWS[:3], **LEARNING}
     one = done(new_run("one").start(per_device_train_batch_size=8, **given))
-    two = done(new_run("two").start(per_device_train_batch_size=4, devices=2, **given))
+    two = done(new_run("two").start(per_device_train_batch_size=4, simulated=2, **given))
     assert [step for step, _, _ in losses(one)] == list(range(1, 9))
     assert losses(two) == near(losses(one))
     assert scores(two) == near(scores(one)) and len(scores(two)) == 2
@@ -75,7 +75,7 @@ def test_a_divided_model_learns_the_same_and_goes_on_from_its_checkpoint_anywher
 ) -> None:
     given: dict[str, Any] = {"rows": UNEVEN, "valid": ROWS[:3], **LEARNING, "method": "full"}
     given |= {"learning_rate": 1e-3}
-    divided = {"per_device_train_batch_size": 4, "devices": 2, "sharding": "full"}
+    divided = {"per_device_train_batch_size": 4, "simulated": 2, "sharding": "full"}
     one = done(new_run("one").start(per_device_train_batch_size=8, **given))
     two = done(new_run("two").start(**given, **divided))
     assert losses(two) == near(losses(one))
@@ -97,7 +97,7 @@ def test_a_divided_model_learns_the_same_and_goes_on_from_its_checkpoint_anywher
 
 
 def test_a_divided_adapter_and_each_ranks_random_numbers_come_back(new_run: NewRun) -> None:
-    given: dict[str, Any] = LEARNING | {"per_device_train_batch_size": 4, "devices": 2}
+    given: dict[str, Any] = LEARNING | {"per_device_train_batch_size": 4, "simulated": 2}
     given |= {"lora_dropout": 0.2, "neftune_noise_alpha": 5.0, "sharding": "full"}
     whole = done(new_run("whole").start(**given))
     resumed = new_run("resumed")
@@ -112,7 +112,7 @@ def test_a_stop_reaches_all_ranks_and_leaves_what_another_number_goes_on_from(
 ) -> None:
     given: dict[str, Any] = LEARNING | {"num_train_epochs": 10_000, "save_steps": 1_000_000}
     given |= {"lr_scheduler_type": "constant", "warmup_steps": 0}
-    stopped = new_run("stopped").start(**given, per_device_train_batch_size=2, devices=3)
+    stopped = new_run("stopped").start(**given, per_device_train_batch_size=2, simulated=3)
     assert stopped.stop_when(lambda: len(stopped.of(Metrics)) > 3) == 0, stopped.log
     finished = stopped.events[-1]
     assert isinstance(finished, Finished) and finished.outcome == "stopped"
@@ -134,7 +134,7 @@ def test_a_rank_that_is_killed_ends_the_task_with_its_reason(
     new_run: NewRun, sharding: str
 ) -> None:
     run = new_run("killed").prepare(
-        **LEARNING | {"num_train_epochs": 10_000}, devices=3, sharding=sharding
+        **LEARNING | {"num_train_epochs": 10_000}, simulated=3, sharding=sharding
     )
     launcher = supervised(run)
     victim = next(pid for pid in process.children(launcher) if rank_of(pid) == "1")
@@ -156,7 +156,7 @@ def test_a_rank_that_is_killed_ends_the_task_with_its_reason(
 
 
 def test_the_launcher_itself_can_be_killed_and_no_rank_stays(new_run: NewRun) -> None:
-    run = new_run("orphans").prepare(**LEARNING | {"num_train_epochs": 10_000}, devices=2)
+    run = new_run("orphans").prepare(**LEARNING | {"num_train_epochs": 10_000}, simulated=2)
     os.kill(supervised(run), signal.SIGKILL)
     eventually(run, run.directory.exit.exists)
     assert_nothing_is_left(run)
@@ -172,7 +172,7 @@ def test_what_one_rank_fails_of_is_the_reason_and_not_that_the_others_miss_it(
     ]
     run = new_run("a long one").start(
         rows=rows,
-        devices=2,
+        simulated=2,
         per_device_train_batch_size=64,
         max_seq_length=16_384,
         gpu={"max_memory_gib": 0.1},

@@ -217,6 +217,12 @@ def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
     return state
 
 
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
 def restore(
     resume: Resume,
     optimizer: torch.optim.Optimizer,
@@ -233,12 +239,8 @@ def restore(
     except Exception as error:  # whatever a damaged file makes torch raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFailure("checkpoint_unusable", path=str(resume.path), reason=reason) from error
-    if place.rank >= len(saved):
-        return
-    rng = saved[place.rank]
-    torch.set_rng_state(rng["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in rng:
-        torch.cuda.set_rng_state(rng["cuda"].cpu(), device)
+    if place.rank < len(saved):
+        set_rng_state(saved[place.rank], device)
 
 
 def _newest_whole(output: Path) -> Path | None:

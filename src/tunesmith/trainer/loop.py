@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from tunesmith.errors import RunFailure
 from tunesmith.events import Evaluation, Metrics, Phase, Progress
-from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.prompt.encoded import EncodedSamples, Ints
 from tunesmith.spec import Spec
-from tunesmith.trainer.batches import Step, split, steps
+from tunesmith.trainer.batches import Step, steps
 from tunesmith.trainer.checkpoint import (
     Best,
     Checkpoints,
@@ -23,15 +22,19 @@ from tunesmith.trainer.checkpoint import (
     data_hash,
     restore,
     rng_state,
+    set_rng_state,
 )
 from tunesmith.trainer.evaluate import Scores, evaluate
+from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.forward import Forward
+from tunesmith.trainer.memory import reserved
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
+from tunesmith.trainer.room import longest_batch, smaller_room
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
-from tunesmith.trainer.weights import load_weights, trained_parameters
+from tunesmith.trainer.weights import bytes_here, load_weights, trained_parameters
 
 if TYPE_CHECKING:
     from tunesmith.trainer.sharding import Sharded
@@ -80,6 +83,10 @@ class Training:
             weight_decay=self._arguments.weight_decay,
             fused=True,
         )
+        # What a padded micro-batch holds at most. Packed ones are filled up to it.
+        self._tokens_at_once = (
+            self._arguments.per_device_train_batch_size * self._arguments.max_seq_length
+        )
         self._pace = Pace()
         self._step = 0
         self._grad_norm = 0.0
@@ -104,6 +111,8 @@ class Training:
             self._go_on_from(self._resume)
             if self._evaluated != self._step:  # a stop left it out
                 self._evaluate_if_due()
+        if self._memory_is_bounded():
+            self._rehearse()
         for step in steps(
             len(self._samples),
             plan.total_steps,
@@ -178,28 +187,34 @@ class Training:
         self._final |= {"eval_loss": best.eval_loss, "token_accuracy": best.token_accuracy}
         return best.step
 
-    def _optimiser_step(self, step: Step) -> bool:
-        """Learn from the samples of `step`; return False if a stop came before its end.
+    def _memory_is_bounded(self) -> bool:
+        """Whether an allocation too many raises an exception, rather than ending the process."""
+        return self._forward.device.type == "cuda" or self._spec.gpu.max_memory_gib is not None
 
-        The loss is the mean over all answer tokens of the step, so that it does not matter how
-        its samples are cut into micro-batches.
-        """
+    def _rehearse(self) -> None:
+        """Compute the gradients of the largest micro-batch there can be, and forget them: memory
+        runs out now or never."""
+        arguments = self._arguments
+        count = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+        state = rng_state(self._forward.device)
+        moments = 0 if self._optimizer.state else 2 * sum(map(bytes_here, self._parameters))
+        with reserved(moments, self._forward.device):
+            packed = self._forward.packed
+            largest = longest_batch(self._samples, count, self._tokens_at_once, packed=packed)
+            self._gradients(largest, self._samples.count_labels(largest))
+            self._finish_passes()
+        self._optimizer.zero_grad(set_to_none=True)
+        set_rng_state(state, self._forward.device)
+
+    def _optimiser_step(self, step: Step) -> bool:
+        """Learn from the samples of `step`; return False if a stop came before its end."""
         labels = self._samples.count_labels(step.indices)
-        loss_sum = torch.zeros((), device=self._forward.device)
-        # All ranks' labels: the sum of their gradients is the gradient of the step's mean.
         mine = self._ranks.share(step.indices, self._samples.lengths[step.indices])
-        for indices in split(mine, self._arguments.per_device_train_batch_size):
-            if self._stop.requested:
-                break
-            logits, targets = self._forward.logits(self._samples, indices)
-            loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
-            torch.autograd.backward(loss / labels)
-            loss_sum += loss.detach()  # stays on the device: one wait for it a step, not more
-        total = self._sum_over_ranks(float(loss_sum))
-        if total is None:
+        loss_sum = self._sum_over_ranks(self._gradients(mine, labels))
+        if loss_sum is None:
             return False
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._arguments.max_grad_norm)
-        self._grad_norm = float(norm)
+        total, self._grad_norm = float(loss_sum), float(norm)
         for value in (total, self._grad_norm):
             if not math.isfinite(value):
                 raise RunFailure("nan_loss", value=str(value), step=step.number)
@@ -211,19 +226,69 @@ class Training:
         self._labels += labels
         return True
 
-    def _sum_over_ranks(self, loss_sum: float) -> float | None:
+    def _sum_over_ranks(self, loss_sum: torch.Tensor | None) -> torch.Tensor | None:
         """Make losses and gradients those of all ranks; None if one of them has to stop.
 
-        A rank that was told to stop may have left its micro-batches halfway: nobody then uses
-        what was learnt in this step.
+        Each rank has divided by the labels of the whole step, so the sums are its mean. One that
+        was told to stop may have left its micro-batches halfway: then nobody learns from the step.
         """
-        if self._sharded is not None:
-            self._sharded.finish()
-        total, stops = self._ranks.total([loss_sum, float(self._stop.requested)])
+        if self._ranks.place.world_size == 1:
+            return loss_sum
+        self._finish_passes()
+        here = 0.0 if loss_sum is None else float(loss_sum)
+        total, stops = self._ranks.total([here, float(loss_sum is None)])
         if stops:
             return None
         self._ranks.sum_gradients(self._parameters)
-        return total
+        return torch.tensor(total)
+
+    def _finish_passes(self) -> None:
+        """Where weights are divided, take part in the passes that other ranks still have."""
+        if self._sharded is not None:
+            self._sharded.finish()
+
+    def _gradients(self, indices: Ints, labels: int) -> torch.Tensor | None:
+        """Add up the gradients of the samples; return the sum of their losses, None after a stop.
+
+        When memory runs out it begins again with smaller micro-batches: what is learnt does not
+        hang on them. Raises RunFailure `sample_out_of_memory` when one sample alone is too much.
+        """
+        while True:
+            try:
+                return self._accumulate(indices, labels)
+            except Exception as error:
+                # Where weights are divided, the other ranks are in the middle of this pass.
+                if not is_out_of_memory(error) or self._sharded is not None:
+                    raise
+                reason = short_reason(error)
+            # Only out here has the error let go of what did not fit.
+            self._optimizer.zero_grad(set_to_none=True)
+            self._shrink(indices, reason)
+
+    def _accumulate(self, indices: Ints, labels: int) -> torch.Tensor | None:
+        """The loss is the mean over all `labels` answer tokens of the step, so that it does not
+        matter how its samples are cut into micro-batches."""
+        # Stays on the device: one wait for it a step, not more.
+        loss_sum = torch.zeros((), device=self._forward.device)
+        for batch in self._forward.batches(self._samples, indices, self._tokens_at_once):
+            if self._stop.requested:
+                return None
+            loss = self._forward.loss_sum(batch)
+            torch.autograd.backward(loss / labels)
+            loss_sum += loss.detach()
+        return loss_sum
+
+    def _shrink(self, indices: Ints, reason: str) -> None:
+        packed, before = self._forward.packed, self._tokens_at_once
+        room = smaller_room(self._samples, indices, before, packed=packed)
+        if room is None:
+            longest = int(self._samples.lengths[indices].max())
+            device = str(self._forward.device)
+            raise RunFailure("sample_out_of_memory", tokens=longest, device=device, reason=reason)
+        self._tokens_at_once = room
+        if self._forward.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._report.warning("smaller_batches", before=before, now=room, reason=reason)
 
     def _after_step(self) -> None:
         step, plan = self._step, self._plan
@@ -295,22 +360,20 @@ class Training:
     def _scores(self, valid: EncodedSamples) -> Scores | None:
         """Score `valid`, a part on each rank; None if a stop came in between."""
         mine = self._ranks.share(np.arange(len(valid)), valid.lengths)
-        batch_size = self._arguments.per_device_train_batch_size
         here: Scores | None = Scores(0.0, 0.0)
         if len(mine):
             part = valid if len(mine) == len(valid) else valid.only(mine)
-            here = evaluate(self._forward, part, batch_size, self._stop)
-        if self._sharded is not None:
-            with torch.no_grad():
-                self._sharded.finish()
-        labels = valid.count_labels(mine)
-        sums = (0.0, 0.0) if here is None else (here.eval_loss, here.token_accuracy)
-        loss, right, stops = self._ranks.total(
-            [sums[0] * labels, sums[1] * labels, float(here is None)]
+            here = evaluate(self._forward, part, self._tokens_at_once, self._stop)
+        with torch.no_grad():
+            self._finish_passes()
+        if self._ranks.place.world_size == 1:
+            return here
+        labels, all_labels = valid.count_labels(mine), int(valid.labels.sum())
+        sums = (
+            (0.0, 0.0) if here is None else (here.eval_loss * labels, here.token_accuracy * labels)
         )
-        if stops:
-            return None
-        return Scores(loss / valid.labels.sum(), right / valid.labels.sum())
+        loss, right, stops = self._ranks.total([*sums, float(here is None)])
+        return None if stops else Scores(loss / all_labels, right / all_labels)
 
     def _compare_with_best(self, scores: Scores) -> None:
         """Keep the checkpoint of the lowest eval_loss; count the evaluations since then."""

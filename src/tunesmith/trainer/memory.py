@@ -2,6 +2,8 @@
 
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,18 @@ def held_by(device: "torch.device", processes: int) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // processes
+
+
+@contextmanager
+def reserved(size: int, device: "torch.device") -> Iterator[None]:
+    """Hold `size` bytes meanwhile: for what will be there later."""
+    import torch
+
+    held = torch.empty(size, dtype=torch.uint8, device=device)
+    try:
+        yield
+    finally:
+        del held
 
 
 def peak(device: "torch.device") -> int:

@@ -268,6 +268,7 @@ def _prepare(
             loaded.tokenizer.pad_token_id or 0,
             autocast=training.method == "full" and loaded.dtype == "bf16",
             neftune_noise_alpha=training.neftune_noise_alpha,
+            kernels=training.kernels,
         )
 
     if loaded.sharded is None:
@@ -275,9 +276,7 @@ def _prepare(
     else:
         with torch.no_grad():
             forward = loaded.sharded.call(make_forward)
-        shortest, logits = train.samples.lengths.argsort()[:1], forward.logits
-        idle = lambda: logits(train.samples, shortest)[0].sum()  # noqa: E731
-        loaded.sharded.join(forward, ("logits",), idle)
+        loaded.sharded.join(forward, train.samples)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)
@@ -293,6 +292,7 @@ def _prepare(
             device=loaded.device_name,
             dtype=loaded.dtype,
             packed=forward.packed,
+            way=forward.way,
             devices=ranks.place.world_size,
             sharded=loaded.sharded is not None,
         )

@@ -14,6 +14,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tunesmith.errors import RunFailure
+from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.ranks import Ranks
 
 
@@ -57,15 +59,18 @@ class Sharded:
             self._root.reshard()  # type: ignore[operator]
         return result
 
-    def join(self, forward: Any, names: tuple[str, ...], idle: Callable[[], torch.Tensor]) -> None:
-        """Make the methods `names` of `forward` passes that all ranks take together.
+    def join(self, forward: Forward, samples: EncodedSamples) -> None:
+        """Make the passes of `forward` ones that all ranks take together.
 
-        Ranks may take different numbers of passes: one that has done its own calls `finish`, and
-        takes the others' with them by `idle`, a small pass that returns something to be learnt.
+        Ranks may take different numbers of them: one that has done its own calls `finish`, and
+        takes the others' with them with the shortest of `samples`.
         """
-        self._idle = idle
-        for name in names:
-            setattr(forward, name, partial(self._pass, getattr(forward, name)))
+        shortest = samples.lengths.argsort()[:1]
+        self._idle = partial(forward.loss_sum, forward.batch(samples, shortest))
+        loss_sum, scores = forward.loss_sum, forward.scores
+        # On this object only; to those who call it, it is the same forward.
+        forward.loss_sum = partial(self._pass, loss_sum)  # type: ignore[method-assign]
+        forward.scores = torch.no_grad()(partial(self._pass, scores))  # type: ignore[method-assign]
 
     def finish(self) -> None:
         """Take part in the passes, and their backward passes, that other ranks still have."""

@@ -76,6 +76,11 @@ def weights_bytes(model: Any, dtype: torch.dtype | None = None) -> int:
     return sum(w.numel() * (dtype or w.dtype).itemsize for w in weights) + (1 << 16)
 
 
+def bytes_here(weight: torch.Tensor) -> int:
+    """Return the bytes of a weight on this rank: of its part, where weights are divided."""
+    return int((weight.to_local() if hasattr(weight, "to_local") else weight).nbytes)
+
+
 def trained_parameters(model: Any) -> list[torch.nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
