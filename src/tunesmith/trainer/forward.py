@@ -12,7 +12,8 @@ from torch.nn import functional
 from tunesmith.prompt.encoded import EncodedSamples, Ints
 from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths
 from tunesmith.trainer.kernels import backend, layers
-from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores, wide
+from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores
+from tunesmith.trainer.kernels.norm import wide
 from tunesmith.trainer.neftune import EmbeddingNoise
 
 # Of the root mean square of the logits. Rounding stays well below; another sample that is seen

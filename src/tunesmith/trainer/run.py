@@ -171,7 +171,7 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
     from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
-    from tunesmith.trainer.model import count_parameters
+    from tunesmith.trainer.model import be_strictly_deterministic, count_parameters
 
     training = spec.training
     prompt = Prompt(loaded.tokenizer, family_of(Path(spec.base_model)), training.system_prompt)
@@ -198,6 +198,8 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
         neftune_noise_alpha=training.neftune_noise_alpha,
         kernels=training.kernels,
     )
+    if forward.way == "layers":
+        be_strictly_deterministic(loaded.device)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)
