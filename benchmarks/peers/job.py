@@ -19,7 +19,7 @@ class Job:
     method: str
     """lora or full."""
     mode: str
-    """plain, checkpointing or packing."""
+    """plain, checkpointing, padding_free or packing."""
     model: str
     """Directory with config, weights and tokenizer; its chat template is `workloads.TEMPLATE`."""
     data: str

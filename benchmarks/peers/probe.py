@@ -4,6 +4,7 @@ Standard library until `install` is called; runs in the environment of each peer
 """
 
 import hashlib
+import itertools
 import os
 import resource
 import sys
@@ -66,7 +67,7 @@ def install(started_at: float, distribution: str) -> None:
 
         def on_train_end(self, *args: Any, **kwargs: Any) -> None:
             measured = Measured(
-                seconds=[end - begin for begin, end in zip(ends, ends[1:], strict=False)],
+                seconds=[end - begin for begin, end in itertools.pairwise(ends)],
                 tokens=tokens,
                 labels=labels,
                 losses=losses,
@@ -95,12 +96,17 @@ def real_tokens(inputs: Any) -> int:
 
 
 def samples_in(inputs: Any) -> list[str]:
-    """Return a hash of each sample's tokens in a padded batch."""
+    """Return a hash of the tokens of each sample, [] where they cannot be told apart."""
     mask = inputs.get("attention_mask")
-    if mask is None or mask.dim() != 2:
-        return []
-    rows = zip(inputs["input_ids"], mask, strict=True)
-    return [hash_of(row[kept.bool()].tolist()) for row, kept in rows]
+    if mask is not None and mask.dim() == 2:
+        rows = zip(inputs["input_ids"], mask, strict=True)
+        return [hash_of(row[kept.bool()].tolist()) for row, kept in rows]
+    if mask is None and "position_ids" in inputs:  # they start again with each sample
+        tokens = inputs["input_ids"][0].tolist()
+        starts = (inputs["position_ids"][0] == 0).nonzero()[:, 0].tolist()
+        ends = [*starts[1:], len(tokens)]
+        return [hash_of(tokens[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return []
 
 
 def hash_of(tokens: Iterable[int]) -> str:

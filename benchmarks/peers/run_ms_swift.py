@@ -35,6 +35,7 @@ def main() -> None:
             train_dataloader_shuffle=False,
             max_length=job.MAX_LENGTH,
             packing=asked.mode == "packing",
+            padding_free=asked.mode == "padding_free",
             gradient_checkpointing=asked.mode == "checkpointing",
             output_dir=asked.scratch,
             max_steps=asked.steps,

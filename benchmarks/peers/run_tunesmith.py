@@ -3,6 +3,7 @@
 The trainer is measured from outside: step times from its events, memory from /proc.
 """
 
+import itertools
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import job, probe
-from benchmarks.peers.workloads import arranged, write_rows
+from benchmarks.peers.workloads import arranged, encoded, write_rows
 from tunesmith import events
 from tunesmith.run_directory import RunDirectory
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
@@ -29,9 +30,7 @@ class Memory:
 def main() -> None:
     asked, _ = probe.asked()
     root = Path(asked.scratch)
-    # Longer than what the steps take where another peer packs: its data are the same.
-    rows = asked.rows()[: asked.steps * job.BATCH_SIZE]
-    dataset = write_rows(arranged(rows, job.SEED), root / "train.jsonl")
+    dataset = write_rows(arranged(asked.rows(), job.SEED), root / "train.jsonl")
     spec = spec_of(asked, dataset)
     directory = RunDirectory(root)
     directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
@@ -43,7 +42,7 @@ def main() -> None:
 
 def spec_of(asked: job.Job, dataset: Path) -> Spec:
     training = TrainingArguments(
-        method=asked.method,  # type: ignore[arg-type]
+        method=asked.method,
         max_steps=asked.steps,
         per_device_train_batch_size=job.BATCH_SIZE,
         max_seq_length=job.MAX_LENGTH,
@@ -106,7 +105,7 @@ def memory_of(pid: int) -> Memory | None:
 
 def result(
     directory: RunDirectory, started_at: float, memory: list[Memory], spec: Spec
-) -> probe.Measured:
+) -> job.Measured:
     found = read_events(directory)
     metrics = [event for event in found if isinstance(event, events.Metrics)]
     # The device is known, and told, when all is imported and nothing loaded.
@@ -118,8 +117,8 @@ def result(
     )
     ends = [training, *(event.at for event in metrics)]
     tokens, labels, first_batch = contents(spec)
-    return probe.Measured(
-        seconds=[end - begin for begin, end in zip(ends, ends[1:], strict=False)],
+    return job.Measured(
+        seconds=[end - begin for begin, end in itertools.pairwise(ends)],
         tokens=tokens,
         labels=labels,
         losses=[event.loss for event in metrics],
@@ -144,17 +143,9 @@ def read_events(directory: RunDirectory) -> list[events.Event]:
 
 def contents(spec: Spec) -> tuple[list[int], list[int], list[str]]:
     """Return tokens and labels of each step, and the first step's samples: encoded once more."""
-    from tunesmith.dataset import open_dataset, read_conversations
-    from tunesmith.families import family_of
-    from tunesmith.prompt.prompt import Prompt
-    from tunesmith.prompt.tokenizer import load_tokenizer
     from tunesmith.trainer.batches import steps
 
-    model = Path(spec.base_model)
-    prompt = Prompt(load_tokenizer(model), family_of(model), None)
-    split = open_dataset(Path(spec.dataset_path), None, job.SEED).train
-    rows = read_conversations(split, lambda row: None)
-    samples = prompt.encode(rows, job.MAX_LENGTH).samples
+    samples = encoded(Path(spec.dataset_path), Path(spec.base_model))
     order = list(steps(len(samples), spec.training.max_steps, job.BATCH_SIZE, 1, job.SEED))
     return (
         [samples.count_tokens(step.indices) for step in order],

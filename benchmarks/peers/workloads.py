@@ -9,9 +9,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.job import BATCH_SIZE, MAX_LENGTH, SEED
+
+if TYPE_CHECKING:
+    from tunesmith.prompt.encoded import EncodedSamples
 
 PERSONA = Path(__file__).parents[2] / "examples" / "persona"
 SAMPLES = 48
@@ -184,6 +187,18 @@ def read_rows(file: Path) -> list[Row]:
         for each in conversations
         if len(each.turns) == 1
     ]
+
+
+def encoded(file: Path, model: Path) -> "EncodedSamples":
+    """Return the samples of `file` as tokens, uncut."""
+    from tunesmith.dataset import open_dataset, read_conversations
+    from tunesmith.families import family_of
+    from tunesmith.prompt.prompt import Prompt
+    from tunesmith.prompt.tokenizer import load_tokenizer
+
+    prompt = Prompt(load_tokenizer(model), family_of(model), None)
+    conversations = read_conversations(open_dataset(file, None, SEED).train, lambda row: None)
+    return prompt.encode(conversations, 1 << 30).samples
 
 
 def arranged(rows: list[Row], seed: int) -> list[Row]:
