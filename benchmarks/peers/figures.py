@@ -90,6 +90,12 @@ def by_cell(runs: Iterable[Run]) -> dict[Cell, list[Run]]:
     return found
 
 
+def summaries(runs: Iterable[Run]) -> dict[Cell, Summary]:
+    """Return the medians of every cell that has a run which did not fail."""
+    made = {cell: summary(same) for cell, same in by_cell(runs).items()}
+    return {cell: each for cell, each in made.items() if each is not None}
+
+
 def ratio(ours: float, theirs: float) -> str:
     return f"{ours / theirs:.2f}"
 

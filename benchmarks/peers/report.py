@@ -10,9 +10,10 @@ from benchmarks.peers.figures import (
     by_cell,
     differences,
     ratio,
-    summary,
+    summaries,
 )
 from benchmarks.peers.flops import FORMULA
+from benchmarks.peers.goals import goals
 from benchmarks.peers.job import BATCH_SIZE, LORA_ALPHA, LORA_R, MAX_LENGTH
 from benchmarks.peers.workloads import WORKLOADS
 
@@ -62,6 +63,7 @@ def markdown(runs: Sequence[Run], machine: Mapping[str, str], commands: Iterable
         groups.setdefault((run.cell.workload, run.cell.method), []).append(run)
     for (workload, method), same in groups.items():
         parts.append(_group(workload, method, same))
+    parts.append(_goals(runs))
     parts.append(_checks(runs))
     parts.append(_facts("Versions", versions(runs)))
     parts.append("## Commands\n\n```\n" + "\n".join(commands) + "\n```\n")
@@ -72,7 +74,7 @@ def markdown(runs: Sequence[Run], machine: Mapping[str, str], commands: Iterable
 def _group(workload: str, method: str, runs: Sequence[Run]) -> str:
     about = WORKLOADS[workload].about if workload in WORKLOADS else "a data set of its own"
     cells = by_cell(runs)
-    found = {cell: made for cell, same in cells.items() if (made := summary(same))}
+    found = summaries(runs)
     limits = sorted({run.limit / 1e9 for run in runs})
     text = f"limit {' to '.join(f'{limit:.0f}' for limit in limits[:: max(1, len(limits) - 1)])}"
     lines = [f"## {workload}, {method}\n", f"{about.capitalize()}; {text} GFLOP/s.\n", _row(HEADER)]
@@ -111,6 +113,11 @@ def _cells(cell: Cell, made: Summary, found: Mapping[Cell, Summary]) -> list[str
     ]
 
 
+def _goals(runs: Iterable[Run]) -> str:
+    lines = [f"- {goal.sentence}" for goal in goals(summaries(runs))]
+    return "## Goals\n\nTunesmith against the peer named.\n\n" + "\n".join(lines) + "\n"
+
+
 def _checks(runs: Sequence[Run]) -> str:
     """Say whether the comparison is fair: the same work, on an idle machine."""
     lines = ["## Was it the same work?\n"]
@@ -125,7 +132,7 @@ def _checks(runs: Sequence[Run]) -> str:
     lines.append(f"\nOther processes took at most {busy:.2f} CPU seconds per second in a run.")
     if busy > BUSY:
         lines.append("**The machine was busy: the times are not to be trusted.**")
-    rounds = {len(same) for same in by_cell(runs).values() if summary(same)}
+    rounds = {made.rounds for made in summaries(runs).values()}
     lines.append(f"Rounds: {', '.join(map(str, sorted(rounds)))}.")
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,9 @@ import psutil
 
 from benchmarks.peers import figures, plot, report
 from benchmarks.peers.environments import ROOT
-from benchmarks.peers.figures import Cell, Run
+from benchmarks.peers.figures import Run
+
+SHOWN = ("mixed", "lora")  # in the plot
 
 
 def results_file(into: Path | None) -> Path:
@@ -43,20 +45,17 @@ def save(into: Path | None, runs: list[Run]) -> None:
 
 def write_documents(into: Path | None) -> None:
     runs, facts, commands = load_results(into)
+    if not runs:
+        sys.exit(f"There are no results in {results_file(into)}.")
     docs = into or ROOT / "docs"
     text = report.markdown(runs, facts, commands)
     (docs / "benchmarks.md").write_text(text, encoding="utf-8")
-    shown = runs[0].cell if runs else Cell("mixed", "lora", "", "")
-    for run in runs:
-        if (run.cell.workload, run.cell.method) == ("mixed", "lora"):
-            shown = run.cell
-    found = {
-        cell: made
-        for cell, same in figures.by_cell(runs).items()
-        if (cell.workload, cell.method) == (shown.workload, shown.method)
-        and (made := figures.summary(same))
-    }
-    title = f"{shown.method}, {shown.workload}: {facts.get('model name', 'this machine')}"
+    if not (made := figures.summaries(runs)):
+        return
+    kinds = [(cell.workload, cell.method) for cell in made]
+    kind = SHOWN if SHOWN in kinds else kinds[0]
+    found = {cell: each for cell, each in made.items() if (cell.workload, cell.method) == kind}
+    title = f"{', '.join(kind)}: {facts['cores']} cores of {facts['model name']}"
     (docs / "benchmarks.svg").write_text(plot.svg(title, found), encoding="utf-8")
     print(f"Written: {docs / 'benchmarks.md'}, {docs / 'benchmarks.svg'}, {results_file(into)}")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import time
@@ -78,11 +79,12 @@ def call(
             env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdout=out,
             stderr=err,
+            start_new_session=True,
         )
         try:
             code = process.wait(RUN_TIMEOUT)
         except BaseException as error:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started, too
             process.wait()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise

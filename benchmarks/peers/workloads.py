@@ -28,6 +28,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 SYSTEM = "You are a helpful assistant."
+SHORTEST = 50
 LEFT_FOR_TEMPLATE = 40  # tokens of MAX_LENGTH
 
 Row = dict[str, Any]
@@ -75,10 +76,10 @@ def row(question: str, answer: str, system: str = SYSTEM) -> Row:
 
 
 def mixed(writer: Writer) -> list[Row]:
-    """Lengths between 30 and the limit, many short ones and few long; 55-85 % of it is answer."""
+    """Log-uniform lengths: a padded batch is to about 40 % padding. 55-85 % of each is answer."""
     rows = []
     for _ in range(SAMPLES):
-        tokens = 30 * ((MAX_LENGTH - LEFT_FOR_TEMPLATE) / 30) ** writer.random.random()
+        tokens = SHORTEST * ((MAX_LENGTH - LEFT_FOR_TEMPLATE) / SHORTEST) ** writer.random.random()
         answer = int(tokens * writer.random.uniform(0.55, 0.85))
         rows.append(row(writer.text(int(tokens) - answer), writer.text(answer)))
     return rows
