@@ -71,9 +71,9 @@ def verdict(
 def suggested_change(code: str, spec: Spec) -> dict[str, Any]:
     """Return training arguments that would likely help against `code`; {} where none would."""
     training = spec.training
-    if code in ("out_of_memory", "killed"):
+    if code in ("out_of_memory", "sample_out_of_memory", "killed"):
         batch = training.per_device_train_batch_size
-        if batch > 1:
+        if batch > 1 and code != "sample_out_of_memory":
             half = batch // 2
             accumulated = batch * training.gradient_accumulation_steps
             return {
