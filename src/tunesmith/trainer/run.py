@@ -201,7 +201,8 @@ def _load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> _L
     if divided:
         from tunesmith.trainer.sharding import Sharded
 
-        report.warning("sharded", devices=ranks.place.world_size)
+        if spec.training.sharding == "auto":
+            report.warning("sharded", devices=ranks.place.world_size)
         sharded = Sharded(base, adapted, device, ranks)
     _, total = model.count_parameters(adapted)
     if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
@@ -235,7 +236,7 @@ def _prepare(
     from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
-    from tunesmith.trainer.model import count_parameters
+    from tunesmith.trainer.model import be_strictly_deterministic, count_parameters
 
     training = spec.training
     prompt = Prompt(loaded.tokenizer, family_of(Path(spec.base_model)), training.system_prompt)
@@ -277,6 +278,8 @@ def _prepare(
         with torch.no_grad():
             forward = loaded.sharded.call(make_forward)
         loaded.sharded.join(forward, train.samples)
+    if forward.way == "layers":
+        be_strictly_deterministic(loaded.device)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)
