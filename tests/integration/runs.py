@@ -35,8 +35,8 @@ class Run:
         self.directory.path.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **given: Any) -> "Run":
-        return self.prepare(**given).spawn()
+    def start(self, *given: Any, **named: Any) -> "Run":
+        return self.prepare(*given, **named).spawn()
 
     def prepare(
         self,

@@ -124,10 +124,7 @@ def test_a_stop_reaches_all_ranks_and_leaves_what_another_number_goes_on_from(
     assert [step for step, _, _ in losses(alone)] == [saved.step + 1, saved.step + 2]
 
 
-@pytest.mark.parametrize("sharding", ["none", "full"])
-def test_a_rank_that_is_killed_ends_the_task_with_its_reason(
-    new_run: NewRun, sharding: str
-) -> None:
+def test_a_rank_that_is_killed_ends_the_task_with_its_reason(new_run: NewRun) -> None:
     run = new_run("killed").prepare(
         **LEARNING | {"num_train_epochs": 10_000}, simulated=3, sharding="full"
     )
