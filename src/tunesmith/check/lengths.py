@@ -12,6 +12,7 @@ from tunesmith.check.report import Bin, Lengths
 from tunesmith.dataset import Conversation
 
 ROWS_AT_ONCE = 2000
+CHARACTERS_AT_ONCE = 8 << 20
 NO_LIMIT = 1 << 30  # tokens: nothing is cut
 PERCENTILES = (50, 90, 95, 99, 100)
 
@@ -61,8 +62,16 @@ class Counted:
 
 def in_parts(rows: Sequence[Conversation]) -> Iterator[Sequence[Conversation]]:
     """Yield `rows` in parts, whose tokens are no burden on the memory."""
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield rows[start : start + ROWS_AT_ONCE]
+    part: list[Conversation] = []
+    characters = 0
+    for row in rows:
+        part.append(row)
+        characters += sum(len(question) + len(answer) for question, answer in row.turns)
+        if len(part) == ROWS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
 
 
 def summary(

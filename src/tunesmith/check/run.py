@@ -18,22 +18,19 @@ from tunesmith.check.corpus import (
     ScannedSplit,
     conflicts,
     exact,
-    most_common,
     nearly,
-    shown,
 )
+from tunesmith.check.diversity import diversity_of
 from tunesmith.check.encoding import kind_and_encoding, rewrite
 from tunesmith.check.lengths import Counter, in_parts, summary
 from tunesmith.check.near import THRESHOLD
 from tunesmith.check.quality import FAMILY_CONTROLS
 from tunesmith.check.report import (
-    Diversity,
     Duplicates,
     Finding,
     Leakage,
     Lengths,
     Place,
-    Repeated,
     Report,
     Shown,
     ShownTurn,
@@ -52,8 +49,6 @@ SAMPLED_OF_OTHERS = 10_000  # of them from validation and test each
 DIVIDING_SHARE = 0.25  # of the time there is, to read all rows before they are divided
 READING_SHARE = 0.5
 UNDIVIDED = ("bad_row", "dataset_empty", "dataset_all_bad", "dataset_encoding")
-MOST_REPEATED = 5
-CHARACTERS_OF_OPENING, WORDS_OF_OPENING = 8, 4
 
 Progress = Callable[[str, float], None]
 """Hears the stage (a key of `cli.check`) and how many rows of it are done."""
@@ -221,7 +216,7 @@ def _judge(
     repeats = exact(splits)
     nearly(splits, repeats, request.seed, clock.steps(lambda n: progress("comparing", 1000 * n)))
     sampled = sum(len(file.scan.chosen) for file in files)
-    diversity = _diversity(splits)
+    diversity = diversity_of(splits[0])
     complete = clock.in_time and all(file.scan.complete for file in files)
     findings: list[Finding] = [
         *find.of_files(files, request.skip_bad_rows),
@@ -231,7 +226,7 @@ def _judge(
         *find.of_repeats(splits, repeats),
         *find.of_lengths(lengths),
         *find.of_quality(splits),
-        *find.of_diversity(diversity, sampled),
+        *find.of_diversity(diversity, splits[0].drawn),
     ]
     bad = [row for file in files for row in _wrong_rows(file)]
     report = Report(
@@ -248,6 +243,7 @@ def _judge(
             exact=sum(len(copies) for _, copies, _ in repeats.copies),
             conflicting=len(conflicts(splits[0])),
             near=sum(a is b for a, _, b, _ in repeats.near),
+            near_complete=repeats.near_complete,
             compared=repeats.compared,
             threshold=THRESHOLD,
         ),
@@ -296,10 +292,12 @@ def _lengths(
     silent = 0
     refused: list[Place] = []
     tokens: Counts[str] = Counts()
-    steps = clock.steps(lambda parts: progress("counting", 2000 * parts))
+    rows = 0
+    steps = clock.steps(lambda _: progress("counting", rows))
     for file in files:
         for part, _ in zip(in_parts([row for _, row in file.scan.chosen]), steps, strict=False):
             counted = counter.count(part, limit)
+            rows += len(part)
             lengths.append(counted.lengths)
             silent += counted.without_answer
             refused += (Place(file=file.path.name, line=line) for line, _ in counted.refused)
@@ -309,45 +307,6 @@ def _lengths(
         names = list(tokens)
         found.append(find.finding("error", "control_refused", len(refused), refused, tokens=names))
     return summary(np.concatenate(lengths), "tokens", limit, silent), found
-
-
-def _diversity(splits: Sequence[ScannedSplit]) -> Diversity:
-    train = splits[0]
-    scan, file = train.file.scan, train.file
-    questions, answers = scan.questions[train.indices], scan.answers[train.indices]
-    openings: Counts[str] = Counts()
-    first: dict[str, int] = {}
-    members = set(train.indices.tolist())
-    for index, row in scan.chosen:
-        if index in members:
-            opening = opening_of(row.turns[0].question)
-            openings[opening] += 1
-            first.setdefault(opening, index)
-    repeated = []
-    for place, count in most_common(answers, MOST_REPEATED):
-        index = int(train.indices[place])
-        same = np.flatnonzero(answers == answers[place])
-        known = next((file.texts[i] for i in train.indices[same].tolist() if i in file.texts), None)
-        text = "" if known is None else shown(known.turns[-1].answer)
-        line = int(scan.lines[index])
-        repeated.append(Repeated(text=text, count=count, line=line, file=file.path.name))
-    return Diversity(
-        questions=len(questions),
-        distinct_questions=len(np.unique(questions)),
-        openings=[
-            Repeated(text=text, count=count, line=int(scan.lines[first[text]]), file=file.path.name)
-            for text, count in openings.most_common(MOST_REPEATED)
-            if count > 1
-        ],
-        answers=repeated,
-    )
-
-
-def opening_of(question: str) -> str:
-    """Return the first words of a question; of one without spaces its first characters."""
-    words = question[:200].split(maxsplit=WORDS_OF_OPENING)[:WORDS_OF_OPENING]
-    text = " ".join(words)
-    return text if text.isascii() else text[:CHARACTERS_OF_OPENING]
 
 
 def _wrong_rows(file: ScannedFile) -> Iterator[WrongRow]:

@@ -34,7 +34,9 @@ def check(
             metavar="PARTS", help="Split train.jsonl first, as a task does: 0.8,0.15,0.05"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of what is sampled.")] = 42,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and of what is sampled.")
+    ] = 42,
     fix: Annotated[
         str | None,
         typer.Option(metavar="OUT", help="Write a cleaned copy to this new directory."),

@@ -122,6 +122,8 @@ def parse_line(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise RowProblem("encoding", position=error.start + 1) from None
     except json.JSONDecodeError as error:
+        if line.strip() in (b"{", b"["):
+            raise RowProblem("over_lines") from None
         raise RowProblem("json", reason=error.msg, column=error.pos + 1) from None
     except ValueError as error:  # a number of thousands of digits
         raise RowProblem("json", reason=str(error), column=1) from None
@@ -215,6 +217,7 @@ class _Array:
 
 
 BLANKS = re.compile(r"[ \t\r\n]*")
+OTHER_SEPARATORS = ("\t", ";", "|")  # that spreadsheets put between cells, where not commas
 
 
 def _csv_rows(stream: "io.BufferedReader[_Timed]") -> Numbered:
@@ -235,12 +238,27 @@ def _csv_rows(stream: "io.BufferedReader[_Timed]") -> Numbered:
             continue
         if header is None:
             header = [name.strip() for name in cells]
+            if wrong := _header_problem(header):
+                yield 1, wrong
+                return
             continue
         number += 1
         if len(cells) == len(header):
             yield number, dict(zip(header, cells, strict=True))
         else:
             yield number, RowProblem("columns", expected=len(header), found=len(cells))
+
+
+def _header_problem(names: list[str]) -> RowProblem | None:
+    """Return what keeps all rows of a CSV file from being read, None if nothing does."""
+    if len(names) == 1:
+        for separator in OTHER_SEPARATORS:
+            if separator in names[0]:
+                return RowProblem("csv_separator", separator=repr(separator), ends_file=True)
+    for name in names:
+        if name in KNOWN_KEYS and names.count(name) > 1:  # of the rest nothing is used
+            return RowProblem("csv_column_twice", name=name, ends_file=True)
+    return None
 
 
 def _parquet_rows(file: Path, deadline: float | None) -> Numbered:

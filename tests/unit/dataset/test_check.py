@@ -50,7 +50,7 @@ def test_skipped_rows_are_counted_and_all_are_handed_over(tmp_path):
     assert (first["file"], first["line"], first["problem"]["code"]) == (
         "train.jsonl",
         2,
-        "row.json",
+        "row.over_lines",
     )
     assert first["message"].startswith("not valid JSON")
     assert "half " in json.loads(listed[1])["message"]
