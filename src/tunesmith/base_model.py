@@ -170,7 +170,7 @@ def inspect(path: Path, roots: Sequence[Path] | None = None) -> Inspection:
         layers=_number(config, "num_hidden_layers", "num_layers", "n_layer"),
         hidden_size=_number(config, "hidden_size", "n_embd"),
         vocabulary=_number(config, "padded_vocab_size", "vocab_size"),
-        max_positions=_number(config, "max_position_embeddings", "seq_length", "n_positions"),
+        max_positions=positions_of(config),
         dtype=dtype,
         size_bytes=_size(path),
         chat_template=template,
@@ -181,6 +181,21 @@ def inspect(path: Path, roots: Sequence[Path] | None = None) -> Inspection:
         is_adapter=_is_adapter(path),
         problems=(problem,) if problem else (),
     )
+
+
+def positions_of(config: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the base model of a config.json was made for; None if untold.
+
+    Rotary scaling may reach beyond `max_position_embeddings` (YaRN in Qwen's model cards).
+    """
+    positions = _number(config, "max_position_embeddings", "seq_length", "n_positions")
+    scaling = config.get("rope_parameters") or config.get("rope_scaling")
+    if positions is None or not isinstance(scaling, dict):
+        return positions
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if isinstance(factor, int | float) and isinstance(original, int) and math.isfinite(factor):
+        return max(positions, int(factor * original))
+    return positions
 
 
 def _closed(path: Path, problem: FieldProblem) -> Inspection:

@@ -9,7 +9,14 @@ import pytest
 from tests.tiny_models import make_tiny_model
 from tests.unit.families.test_recognise import CHATGLM3 as RECOGNISED
 from tunesmith import base_model
-from tunesmith.base_model import files_outside, inspect, link_problem, models_on_disk, problem_with
+from tunesmith.base_model import (
+    files_outside,
+    inspect,
+    link_problem,
+    models_on_disk,
+    positions_of,
+    problem_with,
+)
 from tunesmith.messages import catalogue
 
 OUTSIDE = "field.base_model_file_outside"
@@ -267,3 +274,31 @@ def model_at():
         return path
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"max_position_embeddings": 2048}, 2048),
+        ({"seq_length": 32768}, 32768),  # ChatGLM's original name
+        ({"n_positions": 1024}, 1024),
+        ({}, None),
+        (
+            {
+                "max_position_embeddings": 131072,  # LLaMA 3.1: its scaling is in it already
+                "rope_scaling": {"factor": 8.0, "original_max_position_embeddings": 8192},
+            },
+            131072,
+        ),
+        (
+            {
+                "max_position_embeddings": 32768,  # as Qwen2.5's model card tells to add YaRN
+                "rope_parameters": {"factor": 4.0, "original_max_position_embeddings": 32768},
+            },
+            131072,
+        ),
+        ({"max_position_embeddings": 64, "rope_scaling": {"factor": float("inf")}}, 64),
+    ],
+)
+def test_positions_are_those_the_model_was_made_for(config, positions):
+    assert positions_of(config) == positions

@@ -45,7 +45,13 @@ FORMAT = 1
 KEPT = "chatglm"
 """Subdirectory of a converted one with the small original files that the way back needs."""
 KEPT_FILES = (
-    *("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *(
+        "tokenizer.model",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ),
     *("configuration_chatglm.py", "modeling_chatglm.py", "tokenization_chatglm.py"),
     *("quantization.py", "generation_config.json", "LICENSE", "MODEL_LICENSE"),
 )
@@ -118,7 +124,7 @@ def restore(source: Path, target: Path, on_shard: OnShard = lambda *_: None) -> 
     shards = _shards(source)
     kept = source / KEPT
     warnings: tuple[dict[str, Any], ...] = ()
-    if not (kept / tokenizers.FILE).is_file():
+    if not any((kept / name).is_file() for name in (tokenizers.FILE, tokenizers.FAST_FILE)):
         warnings = ({"code": "chatglm_no_tokenizer", "params": {"path": str(source)}},)
     with draft(target, sum(shard.path.stat().st_size for shard in shards)) as directory:
         _write_original(source, native, shards, record, directory, on_shard)

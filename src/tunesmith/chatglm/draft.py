@@ -14,9 +14,12 @@ from tunesmith.errors import Conflict, RunFailure
 SPARE = 64 << 20  # bytes beyond the weights: tokenizer, configuration
 
 
+ENDING = ".converting"
+
+
 def draft_of(target: Path) -> Path:
     """Return where `target` is written before it has its name."""
-    return target.with_name(f".{target.name}.converting")
+    return target.with_name(f".{target.name}{ENDING}")
 
 
 @contextmanager

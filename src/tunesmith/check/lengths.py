@@ -22,6 +22,7 @@ class Counter:
 
     def __init__(self, base_model: Path, system_prompt: str | None) -> None:
         """Raises RunFailure for a base model whose tokenizer or template cannot be used."""
+        from tunesmith.base_model import inspect
         from tunesmith.chatglm.original import original_tokenizer
         from tunesmith.families import family_of
         from tunesmith.prompt.prompt import Prompt
@@ -29,6 +30,8 @@ class Counter:
 
         self._tokenizer: Any = original_tokenizer(base_model) or load_tokenizer(base_model)
         self._prompt = Prompt(self._tokenizer, family_of(base_model), system_prompt)
+        self.positions = inspect(base_model).max_positions
+        """Tokens that the base model was made for; None if it does not tell."""
 
     @property
     def control_tokens(self) -> list[str]:

@@ -306,7 +306,11 @@ def _lengths(
     if refused:
         names = list(tokens)
         found.append(find.finding("error", "control_refused", len(refused), refused, tokens=names))
-    return summary(np.concatenate(lengths), "tokens", limit, silent), found
+    tokens_of = np.concatenate(lengths)
+    positions = limit if counter.positions is None else counter.positions
+    if limit > positions and (beyond := int(np.count_nonzero(tokens_of > positions))):
+        found.append(find.finding("warning", "beyond_positions", beyond, positions=positions))
+    return summary(tokens_of, "tokens", limit, silent), found
 
 
 def _wrong_rows(file: ScannedFile) -> Iterator[WrongRow]:

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -327,3 +328,49 @@ def test_originals_that_look_alike_from_outside_are_not_taken_for_one(tmp_path):
     shutil.copytree(source, directories[1])
     first, second = (cache.converted(each, tmp_path / "cache")[0] for each in directories)
     assert first != second
+
+
+def test_what_a_killed_conversion_left_in_the_cache_goes_with_the_next_one(tmp_path):
+    source = make_tiny_chatglm(tmp_path / "original")
+    root = tmp_path / "cache/converted"
+    left, busy = (draft_of(root / name) for name in ("other-0123", "busy-4567"))
+    for each in (left, busy):
+        each.mkdir(parents=True)
+        (each / "model.safetensors").write_bytes(b"x")
+    with (root / ".busy-4567.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as the process that converts to it holds it
+        cache.converted(source, tmp_path / "cache")
+        assert not left.exists() and busy.exists()
+
+
+@pytest.mark.parametrize("family", ["chatglm2", "chatglm3", "glm-4"])
+def test_a_directory_with_a_fast_tokenizer_only_is_converted_with_it(family, tmp_path):
+    from transformers import AutoTokenizer
+
+    source = make_tiny_chatglm(tmp_path / "a", family)
+    convert(source, tmp_path / "b")
+    (source / "tokenizer.model").unlink()
+    shutil.copy(tmp_path / "b/tokenizer.json", source)
+    done = convert(source, tmp_path / "c")
+    assert done.warnings == ()
+    one, other = (AutoTokenizer.from_pretrained(tmp_path / name) for name in "bc")
+    text = "[gMASK] sop sophisticated 你好 <|user|>"
+    assert one(text).input_ids == other(text).input_ids
+    assert one.get_vocab() == other.get_vocab() and one.chat_template == other.chat_template
+    assert (one.eos_token_id, one.pad_token_id) == (other.eos_token_id, other.pad_token_id)
+    assert restore(tmp_path / "c", tmp_path / "d").warnings == ()
+    assert (tmp_path / "d/tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+
+
+def test_a_fast_tokenizer_without_the_family_s_tokens_is_refused(tmp_path):
+    from tests.tiny_models import make_tokenizer
+
+    source = make_tiny_chatglm(tmp_path / "a", "chatglm3", tokenizer=False)
+    make_tokenizer().save_pretrained(source)
+    with pytest.raises(InvalidInput) as refused:
+        convert(source, tmp_path / "b")
+    assert codes(refused) == ["field.chatglm_tokenizer"]
+    (source / "tokenizer.json").write_text("{")
+    with pytest.raises(InvalidInput) as refused:
+        convert(source, tmp_path / "b")
+    assert codes(refused) == ["field.chatglm_tokenizer"]

@@ -10,6 +10,12 @@ SAMPLES = EncodedSamples(
     learnt=np.array([0, 0, 1, 1, 0, 1, 0, 0, 0, 1], dtype=bool),
 )
 ALL = np.array([0, 1, 2])
+# Of two turns: 1 | 2 3, 4 5 | 6; and of three that are learnt in the middle only: 7, 8 | 9, 10.
+TURNS = EncodedSamples(
+    tokens=np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], dtype=np.int32),
+    starts=np.array([0, 6, 10]),
+    learnt=np.array([0, 1, 1, 0, 0, 1, 0, 0, 1, 0], dtype=bool),
+)
 
 
 def test_packed_samples_lie_end_to_end_and_count_their_positions_anew() -> None:
@@ -62,3 +68,23 @@ def test_labels_are_the_tokens_of_the_answers() -> None:
     assert SAMPLES.count_tokens(ALL) == 10
     assert SAMPLES.count_labels(ALL) == 4
     assert SAMPLES.count_labels(np.array([2])) == 1
+
+
+def test_every_learnt_turn_of_a_packed_sample_is_predicted_and_nothing_else() -> None:
+    batch = pack(TURNS, np.array([0, 1]))
+    assert batch.position_ids is not None
+    row = batch.input_ids[0]
+    assert batch.targets.tolist() == [2, 3, 6, 9]
+    assert row[batch.kept].tolist() == [1, 2, 5, 8]
+    # A question between two answers is seen, but not learnt; each sample counts anew.
+    assert row.tolist()[:5] == [1, 2, 3, 4, 5]
+    starts = np.flatnonzero(np.array(batch.position_ids[0].tolist()) == 0).tolist()
+    assert [row.tolist()[start] for start in starts] == [1, 7]
+
+
+def test_every_learnt_turn_of_a_padded_sample_is_predicted_and_nothing_else() -> None:
+    batch = pad(TURNS, np.array([0, 1]), padding=0)
+    before = batch.input_ids[batch.rows, batch.kept[batch.columns]]
+    assert before.tolist() == [1, 2, 5, 8]
+    assert batch.targets.tolist() == [2, 3, 6, 9]
+    assert batch.rows.tolist() == [0, 0, 0, 1]
