@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunesmith.chatglm.convert import Conversion, convert, read_record
-from tunesmith.chatglm.draft import ENDING
+from tunesmith.draft import ENDING
 
 VERSION = 1  # another one when the same original gives another result
 

@@ -1,7 +1,6 @@
 """Writes a cleaned copy of a data set, and line by line what was dropped from it."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from tunesmith.check.report import Fixed
 from tunesmith.check.run import Checked
 from tunesmith.dataset import BadRow, read_rows
 from tunesmith.dataset.source import LONGEST_ROW
-from tunesmith.errors import Refused
+from tunesmith.draft import draft
+from tunesmith.errors import Refused, RunFailure
 
 DROPPED = "dropped.jsonl"
 
@@ -38,13 +38,13 @@ def fix(checked: Checked, target: Path, drop_near: bool) -> Fixed:
     called: the first file is `train.jsonl`. Raises Refused.
     """
     drops = _drops(checked, drop_near)
-    draft = target.with_name(f".{target.name}.tunesmith")
     kept = 0
     reasons: Counter[str] = Counter()
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        with (draft / DROPPED).open("w", encoding="utf-8") as dropped:
+        with (
+            draft(target) as directory,
+            (directory / DROPPED).open("w", encoding="utf-8") as dropped,
+        ):
             for number, file in enumerate(checked.files):
                 name = file.path.stem if number else "train"
                 lines = drops[file.path]
@@ -52,16 +52,13 @@ def fix(checked: Checked, target: Path, drop_near: bool) -> Fixed:
                     row = {"file": file.path.name, "line": line, "reason": reason}
                     dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
                     reasons[reason] += 1
-                with (draft / f"{name}.jsonl").open("wb") as out:
+                with (directory / f"{name}.jsonl").open("wb") as out:
                     kept += _copy(checked.readable[file.path], file.format, lines, out)
-        if target.exists():
-            target.rmdir()
-        draft.rename(target)
+    except RunFailure as failure:  # the disk has filled
+        raise Refused(failure.code, **failure.params) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise Refused("file_unwritable", path=str(target), reason=reason) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Fixed(path=str(target), kept=kept, dropped=sum(reasons.values()), reasons=dict(reasons))
 
 

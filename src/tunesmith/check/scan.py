@@ -42,7 +42,6 @@ class Scan:
     ordinals: NDArray[np.int64]
     """Which row of the file it is, from 0, bad ones counted."""
     turns: NDArray[np.uint32]
-    bad_ordinals: NDArray[np.int64]
     bad_lines: NDArray[np.int64]
     unreadable_from: int | None
     """Line of the bad row after which nothing could be read."""
@@ -78,7 +77,7 @@ def scan(
     chance = random.Random(seed)  # noqa: S311  (a sample, no secret)
     samples, contexts, questions, answers = (array("Q") for _ in range(4))
     characters, turns, rules = array("I"), array("I"), array("H")
-    lines, ordinals, bad_lines, bad_ordinals = (array("q") for _ in range(4))
+    lines, ordinals, bad_lines = (array("q") for _ in range(3))
     first_bad: list[BadRow] = []
     chosen: list[tuple[int, Conversation]] = []
     characters_chosen = 0
@@ -94,7 +93,6 @@ def scan(
             continue
         if isinstance(row, BadRow):
             bad_lines.append(row.line)
-            bad_ordinals.append(ordinal)
             if row.ends_file:
                 unreadable_from = row.line
             if len(first_bad) < BAD_ROWS_KEPT:
@@ -143,7 +141,6 @@ def scan(
         lines=array_of(lines, np.int64),
         ordinals=array_of(ordinals, np.int64),
         turns=array_of(turns, np.uint32),
-        bad_ordinals=array_of(bad_ordinals, np.int64),
         bad_lines=array_of(bad_lines, np.int64),
         unreadable_from=unreadable_from,
         first_bad=first_bad,
@@ -158,13 +155,11 @@ def merged(scans: Sequence[Scan]) -> Scan:
     if len(scans) == 1:
         return scans[0]
     order = np.argsort(np.concatenate([each.ordinals for each in scans]), kind="stable")
-    bad_order = np.argsort(np.concatenate([each.bad_ordinals for each in scans]), kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
 
     def joined(name: str) -> Any:
-        values = np.concatenate([getattr(each, name) for each in scans])
-        return values[bad_order if name.startswith("bad_") else order]
+        return np.concatenate([getattr(each, name) for each in scans])[order]
 
     first_bad = sorted((row for each in scans for row in each.first_bad), key=lambda row: row.line)
     chosen: list[tuple[int, Conversation]] = []
@@ -175,8 +170,10 @@ def merged(scans: Sequence[Scan]) -> Scan:
     chosen.sort(key=lambda each: each[0])
     names = [each.name for each in fields(Scan)]
     arrays = [name for name in names if isinstance(getattr(scans[0], name), np.ndarray)]
+    arrays.remove("bad_lines")
     return Scan(
         **{name: joined(name) for name in arrays},
+        bad_lines=np.sort(np.concatenate([each.bad_lines for each in scans])),
         unreadable_from=next((e.unreadable_from for e in scans if e.unreadable_from), None),
         first_bad=first_bad[:BAD_ROWS_KEPT],
         chosen=chosen,

@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.tiny_chatglm import make_tiny_chatglm, tensors_of
 from tunesmith.chatglm import cache
 from tunesmith.chatglm.config import problem_at
 from tunesmith.chatglm.convert import RECORD, convert, restore
-from tunesmith.chatglm.draft import draft, draft_of
+from tunesmith.draft import draft, draft_of
 from tunesmith.errors import Conflict, InvalidInput, RunFailure
 from tunesmith.messages import sentence
 
@@ -283,24 +284,27 @@ def test_a_draft_is_one_process_s_and_what_a_killed_one_left_is_cleared(tmp_path
     target = tmp_path / "target"
     draft_of(target).mkdir()
     (draft_of(target) / "left").write_text("x")
-    with draft(target, 0) as directory:
+    with draft(target) as directory:
         assert list(directory.iterdir()) == []
-        with pytest.raises(Conflict) as refused, draft(target, 0):
+        with pytest.raises(Conflict) as refused, draft(target):
             pass
-        assert refused.value.code == "convert_running"
+        assert refused.value.code == "draft_busy"
     assert target.is_dir()
 
 
-def test_too_little_space_is_told_before_anything_is_written(tmp_path):
-    with pytest.raises(RunFailure) as refused, draft(tmp_path / "target", 1 << 60):
-        pass
+def test_too_little_space_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    source = make_tiny_chatglm(tmp_path / "original")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+    with pytest.raises(RunFailure) as refused:
+        convert(source, tmp_path / "target")
     assert refused.value.code == "convert_no_space"
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_disk_that_fills_meanwhile_is_told_and_nothing_is_left(tmp_path):
     target = tmp_path / "target"
-    with pytest.raises(RunFailure) as failure, draft(target, 0):
+    with pytest.raises(RunFailure) as failure, draft(target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert (failure.value.code, failure.value.params) == ("disk_full", {"path": str(tmp_path)})
     assert list(tmp_path.iterdir()) == []

@@ -294,3 +294,14 @@ def test_openings_are_a_share_of_train_alone(tmp_path, checked):
                                       for n in range(40)])  # fmt: skip
     write(tmp_path / "valid.jsonl", *map(good, range(100, 400)))
     assert found(checked(tmp_path), "same_openings").params["percent"] == "100"
+
+
+def test_bad_rows_of_a_file_that_is_divided_are_counted(tmp_path, checked):
+    path = write(tmp_path / "train.jsonl", *map(good, range(30)), "{", "[")
+    report = checked(path, split={"train": 0.6, "validation": 0.2, "test": 0.2})
+    assert [(each.name, each.bad_rows) for each in report.splits] == [
+        ("train", 2),
+        ("validation", 0),
+        ("test", 0),
+    ]
+    assert sum(each.rows for each in report.splits) == 32

@@ -1,5 +1,6 @@
 """The cleaned copy: whole or not at all, and what was dropped is said."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.unit.check.test_check import good, write
 from tunesmith.check.run import run
+from tunesmith.draft import draft
 from tunesmith.errors import Refused
 
 
@@ -138,3 +140,21 @@ def test_the_copy_of_one_file_is_a_data_set_whatever_its_name(tmp_path):
     assert rows_of(tmp_path / "out" / "train.jsonl") == [good(0)]
     assert dropped(tmp_path / "out") == [("dropped.jsonl", 2, "duplicate")]
     assert run({"dataset_path": str(tmp_path / "out")}).rows == 1
+
+
+def test_two_cleanings_to_one_directory_do_not_mix(tmp_path):
+    path = write(tmp_path / "train.jsonl", good(0))
+    with draft(tmp_path / "out"), pytest.raises(Refused) as refused:
+        run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert refused.value.code == "draft_busy"
+
+
+def test_a_disk_that_fills_is_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tunesmith.check.fix._copy", full)
+    path = write(tmp_path / "train.jsonl", good(0))
+    with pytest.raises(Refused) as refused:
+        run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert refused.value.code == "disk_full" and [*tmp_path.iterdir()] == [path]
