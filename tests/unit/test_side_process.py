@@ -28,6 +28,7 @@ def scratch(tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
     return scratch
 
 
@@ -38,6 +39,6 @@ def test_its_temporary_files_go_with_the_answer(scratch):
 
 def test_nothing_is_left_of_a_process_that_was_killed(scratch):
     with pytest.raises(Refused) as refused:
-        ask("asked_of", {"hangs": True}, seconds=2.0)
+        ask("asked_of", {"hangs": True}, seconds=3.0)
     assert refused.value.code == "side_process_timeout"
     assert list(scratch.iterdir()) == []
