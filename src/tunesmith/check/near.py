@@ -20,7 +20,8 @@ BANDS = 16
 # Of `PERMUTATIONS` values, how many a pair must share to be compared. One at the threshold shares
 # fewer with probability 0.001 (binomial distribution).
 LIKELY = 88
-MOST_COMPARED = 3  # candidates a text is compared with
+MOST_COMPARED = 3  # candidates a text is compared with,
+MORE_COMPARED = 50_000  # and pairs beyond that in all: in small data nothing is left out
 LONGEST_COMPARED = 1 << 20  # characters of a text
 PIECES_AT_ONCE = 1 << 21  # pieces in memory while signatures are made: 16 MiB
 PIECES_KEPT = 1 << 23  # pieces in memory while pairs are verified: 64 MiB
@@ -82,7 +83,7 @@ def near_duplicates(
     earlier = _candidates(rows)
     kept = _Kept(texts_of)
     repeats: dict[int, int] = {}
-    complete = True
+    more, complete = MORE_COMPARED, True
     for index in np.flatnonzero((earlier >= 0).any(axis=0)).tolist():
         roots = list(
             dict.fromkeys(
@@ -91,12 +92,14 @@ def near_duplicates(
         )
         agreeing = np.count_nonzero(rows[roots] == rows[index], axis=1)
         likeliest = np.argsort(-agreeing, kind="stable")[: np.count_nonzero(agreeing >= LIKELY)]
-        for place in likeliest[:MOST_COMPARED].tolist():
+        allowed = min(len(likeliest), MOST_COMPARED + more)
+        more -= max(allowed - MOST_COMPARED, 0)
+        for place in likeliest[:allowed].tolist():
             if similarity(kept.of(roots[place]), kept.of(index)) >= THRESHOLD:
                 repeats[index] = roots[place]
                 break
         else:
-            complete = complete and len(likeliest) <= MOST_COMPARED
+            complete = complete and len(likeliest) == allowed
     return NearDuplicates(repeats, complete)
 
 

@@ -92,6 +92,7 @@ def test_where_all_texts_are_alike_each_is_compared_with_a_few_only(changed, mon
 
     texts = crowd(400, changed)
     monkeypatch.setattr(near, "similarity", counted)
+    monkeypatch.setattr(near, "MORE_COMPARED", 0)
     found = compared(texts)
     assert len(pairs) <= MOST_COMPARED * len(texts)
     real = [similarity(pieces(texts[0]), pieces(text)) >= THRESHOLD for text in texts[1:]]
@@ -101,6 +102,10 @@ def test_where_all_texts_are_alike_each_is_compared_with_a_few_only(changed, mon
         assert sum(real) == 0 and not found.complete
     if changed == 30:  # signatures say that none is
         assert not pairs and found.complete
+
+
+def test_in_small_data_nothing_is_left_out():
+    assert compared(crowd(400, 8)).complete
 
 
 def test_memory_is_bounded_whatever_the_texts_length(monkeypatch):
