@@ -1,4 +1,4 @@
-"""Which directories hold a base model: by name, as the models directory and a hub's cache lay them."""
+"""Which directories hold a base model, by the names of their files."""
 
 import os
 from collections.abc import Iterable, Iterator

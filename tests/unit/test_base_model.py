@@ -173,8 +173,8 @@ def test_a_link_out_is_found_wherever_it_hides(tmp_path, model, monkeypatch):
     assert link_problem(tmp_path / "nowhere", [tmp_path], "baseModel") is None
 
 
-def test_a_directory_with_a_link_out_is_told_of_without_opening_its_files(tmp_path, model_at):
-    inside, outside = model_at(tmp_path / "inside"), tmp_path / "secret.json"
+def test_a_directory_with_a_link_out_is_told_of_without_opening_its_files(model, tmp_path_factory):
+    inside, outside = model, tmp_path_factory.mktemp("outside") / "secret.json"
     (inside / "config.json").rename(outside)
     (inside / "config.json").symlink_to(outside)
     assert inspect(inside).model_type == "llama"
