@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from tests.tiny_models import make_tiny_model
 from tunesmith.prompt.encoded import EncodedSamples
@@ -52,8 +51,7 @@ def random_samples(count: int, length: int) -> EncodedSamples:
 def seconds_of(forward: Forward, samples: EncodedSamples) -> float:
     """Return the seconds of one forward and backward pass over all `samples`."""
     began = time.perf_counter()
-    logits, targets = forward.logits(samples, np.arange(len(samples)))
-    torch.autograd.backward(functional.cross_entropy(logits.float(), targets))
+    torch.autograd.backward(forward.loss_sum(forward.batch(samples, np.arange(len(samples)))))
     took = time.perf_counter() - began
     forward.model.zero_grad()
     return took

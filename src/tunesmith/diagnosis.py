@@ -75,9 +75,9 @@ def suggested_change(code: str, spec: Spec, params: Mapping[str, Any]) -> dict[s
     `params` are those of the failure.
     """
     training = spec.training
-    if code in ("out_of_memory", "killed"):
+    if code in ("out_of_memory", "sample_out_of_memory", "killed"):
         batch = training.per_device_train_batch_size
-        if batch > 1:
+        if batch > 1 and code != "sample_out_of_memory":
             half = batch // 2
             accumulated = batch * training.gradient_accumulation_steps
             return {

@@ -69,6 +69,8 @@ class Planned(_Event):
     dtype: str
     packed: bool
     """Samples are laid end to end, without padding."""
+    way: str = ""
+    """How batches go through the model: layers, attention, packed or padded (docs/training.md)."""
 
 
 class Progress(_Event):

@@ -127,6 +127,8 @@ class TrainingArguments(BaseModel):
     """Recompute activations in the backward pass: less memory, about a third more time."""
     dtype: Literal["auto", "fp32", "bf16"] = _argument("auto", "advanced")
     """Number format of the base model; auto is bf16 where the hardware has it, else fp32."""
+    kernels: Literal["auto", "plain"] = _argument("auto", "advanced")
+    """Our faster, leaner computation where it is exact for the base model; plain: never."""
     lora_r: Int = _argument(16, "lora", recommended=(8, 64), ge=1, le=1024)
     """Rank of the LoRA matrices."""
     lora_alpha: Float = _argument(32.0, "lora", recommended=(16, 128), gt=0, le=4096)

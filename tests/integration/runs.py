@@ -40,6 +40,7 @@ class Run:
         rows: list[dict[str, str]] = ROWS,
         valid: list[dict[str, str]] | None = None,
         gpu: dict[str, Any] | None = None,
+        devices: tuple[int, ...] = (),
         **arguments: Any,
     ) -> "Run":
         for name, split in (("train", rows), ("valid", valid)):
@@ -57,7 +58,7 @@ class Run:
             training=TrainingArguments(**arguments),
             given=tuple(sorted(arguments)),
             gpu=GpuConfig(**(gpu or {})),
-            devices=(),
+            devices=devices,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
         return self.spawn()

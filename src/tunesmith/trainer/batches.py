@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.prompt.encoded import EncodedSamples, Ints
+from tunesmith.trainer.kernels.sequences import Sequences
+
+# Tokens that a common prefix must save in a micro-batch: fewer are not worth a part of their own.
+PREFIX_SAVES_AT_LEAST = 32
 
 
 @dataclass(frozen=True)
@@ -22,25 +26,23 @@ class Batch:
     input_ids: Ints
     """[rows, length]"""
     position_ids: Ints | None
-    """[1, length], starting again at 0 with each sample; None when padded."""
+    """[1, length], starting again (after the common prefix) with each sample; None when padded."""
     attention_mask: Ints | None
     """[rows, length], 1 for real tokens; None when packed."""
     kept: Ints
     rows: Ints
     columns: Ints
     targets: Ints
+    sequences: Sequences | None = None
+    """How the samples lie in the row; None when padded."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: its number from 1, and the samples of each of its micro-batches."""
+    """One optimiser step: its number from 1, and its samples in the order of the epoch."""
 
     number: int
-    micro_batches: list[Ints]
-
-    @property
-    def indices(self) -> Ints:
-        return np.concatenate(self.micro_batches)
+    indices: Ints
 
 
 def steps(
@@ -48,14 +50,14 @@ def steps(
 ) -> Iterator[Step]:
     """Yield `total` steps. Each epoch has an order of its own that hangs on seed and epoch only."""
     number, epoch = 0, 0
+    together = batch_size * accumulation
     while True:
         order = epoch_order(samples, seed, epoch)
-        for start in range(0, samples, batch_size * accumulation):
+        for start in range(0, samples, together):
             if number == total:
                 return
             number += 1
-            together = order[start : start + batch_size * accumulation]
-            yield Step(number, split(together, batch_size))
+            yield Step(number, order[start : start + together])
         epoch += 1
 
 
@@ -63,24 +65,65 @@ def epoch_order(samples: int, seed: int, epoch: int) -> Ints:
     return np.random.default_rng([seed, epoch]).permutation(samples)
 
 
-def split(indices: Ints, size: int) -> list[Ints]:
-    return [indices[start : start + size] for start in range(0, len(indices), size)]
+def cut(samples: EncodedSamples, indices: Ints, tokens: int, *, packed: bool) -> list[Ints]:
+    """Cut samples into micro-batches of at most `tokens` tokens, or of one longer sample.
+
+    Samples of like length come together, the longest first; padding counts. What a step learns
+    does not hang on how it is cut.
+    """
+    lengths = samples.starts[indices + 1] - samples.starts[indices]
+    parts: list[list[int]] = []
+    room = row = 0
+    for place in np.argsort(-lengths, kind="stable"):
+        length = int(lengths[place])
+        # Padded, all rows of a micro-batch are as long as its first.
+        taken = length if packed else row
+        if not parts or taken > room:
+            parts.append([])
+            room, row, taken = tokens, length, length
+        parts[-1].append(int(indices[place]))
+        room -= taken
+    return [np.array(part) for part in parts]
 
 
-def pack(samples: EncodedSamples, indices: Ints) -> Batch:
-    """Lay the samples end to end in one row, with positions that start again with each."""
+def pack(samples: EncodedSamples, indices: Ints, *, share_prefix: bool = False) -> Batch:
+    """Lay the samples end to end in one row, what they all begin with once if that pays."""
     tokens, learnt = _take(samples, indices)
-    lengths = [len(sample) - 1 for sample in tokens]
-    kept = np.flatnonzero(np.concatenate([mask[1:] for mask in learnt]))
+    prefix = common_prefix(tokens, learnt) if share_prefix else 0
+    if prefix * (len(tokens) - 1) < PREFIX_SAVES_AT_LEAST:
+        prefix = 0
+    lengths = tuple(len(sample) - 1 - prefix for sample in tokens)
+    start = tokens[0][:prefix]
+    before = [np.arange(prefix)] if prefix else []
+    kept = np.flatnonzero(np.concatenate([mask[1 + prefix :] for mask in learnt])) + prefix
     return Batch(
-        input_ids=np.concatenate([sample[:-1] for sample in tokens]).astype(np.int64)[None],
-        position_ids=np.concatenate([np.arange(length) for length in lengths])[None],
+        input_ids=np.concatenate([start, *(each[prefix:-1] for each in tokens)]).astype(np.int64)[
+            None
+        ],
+        position_ids=np.concatenate(
+            [*before, *(np.arange(prefix, prefix + length) for length in lengths)]
+        )[None],
         attention_mask=None,
         kept=kept,
         rows=np.zeros(len(kept), dtype=np.int64),
         columns=np.arange(len(kept)),
         targets=_targets(tokens, learnt),
+        sequences=Sequences(lengths, prefix),
     )
+
+
+def common_prefix(tokens: "Tokens", learnt: "Masks") -> int:
+    """Return how many tokens all samples begin with, none of them nor the next one learnt.
+
+    What follows from a token of the prefix is the same in all samples, and is in no loss.
+    """
+    first, *others = tokens
+    shared = min(int(np.argmax(mask)) for mask in learnt) - 1
+    for other in others:
+        size = min(shared, len(first), len(other))
+        differs = first[:size] != other[:size]
+        shared = int(np.argmax(differs)) if differs.any() else size
+    return max(0, shared)
 
 
 def pad(samples: EncodedSamples, indices: Ints, padding: int) -> Batch:
@@ -106,13 +149,16 @@ def pad(samples: EncodedSamples, indices: Ints, padding: int) -> Batch:
 
 
 def sample_lengths(batch: Batch) -> Ints:
-    """Return [rows, length]: how long the sample is that each input token belongs to."""
+    """Return [rows, length]: how long the sample is that each input token belongs to.
+
+    For batches without a common prefix.
+    """
     if batch.attention_mask is not None:
         counts = batch.attention_mask.sum(axis=1, keepdims=True)
         return np.ascontiguousarray(np.broadcast_to(counts, batch.input_ids.shape))
-    assert batch.position_ids is not None
-    starts = np.flatnonzero(batch.position_ids[0] == 0)
-    lengths = np.diff([*starts, batch.input_ids.shape[1]])
+    assert batch.sequences is not None
+    assert not batch.sequences.prefix
+    lengths = np.array(batch.sequences.lengths)
     return np.repeat(lengths, lengths)[None]
 
 

@@ -205,6 +205,12 @@ def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
     return state
 
 
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
 def restore(resume: Resume, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Put optimizer and random number generators where they were at the checkpoint."""
     try:
@@ -214,9 +220,7 @@ def restore(resume: Resume, optimizer: torch.optim.Optimizer, device: torch.devi
     except Exception as error:  # whatever a damaged file makes torch raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFailure("checkpoint_unusable", path=str(resume.path), reason=reason) from error
-    torch.set_rng_state(rng["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in rng:
-        torch.cuda.set_rng_state(rng["cuda"].cpu(), device)
+    set_rng_state(rng, device)
 
 
 def _newest_whole(output: Path) -> Path | None:

@@ -15,6 +15,8 @@ UNLESS_SET = {
     # By default a thread of OpenMP that waits for another spins for milliseconds. On a machine
     # that does anything else (2 cores, load 6) that made matrix products 2-3 times slower.
     "GOMP_SPINCOUNT": "10000",
+    # Micro-batches of many sizes would leave a GPU's memory in pieces.
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
     # Without it cuBLAS is not reproducible.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }

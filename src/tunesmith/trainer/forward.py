@@ -1,22 +1,36 @@
-"""One forward pass: a batch's arrays -> logits of the positions that are learnt."""
+"""One forward pass: a batch's arrays -> the loss of the tokens that are learnt."""
 
 import inspect
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from tunesmith.prompt.encoded import EncodedSamples, Ints
-from tunesmith.trainer.batches import Batch, pack, pad, sample_lengths
+from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths
+from tunesmith.trainer.kernels import backend, layers
+from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores, wide
 from tunesmith.trainer.neftune import EmbeddingNoise
 
 # Of the root mean square of the logits. Rounding stays well below; another sample that is seen
 # through the mask, or positions that run on, are far above.
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2}
+
+Way = Literal["layers", "attention", "packed", "padded"]
+"""How batches go through the model, the fastest first:
+
+layers: packed, layers and head by our kernels
+attention: packed, attention and head by our kernels
+packed: samples end to end, all else by transformers
+padded: a row for each sample, all by transformers
+"""
 
 
 class Forward:
-    """Runs micro-batches through `model`: packed end to end if that is exact, else padded."""
+    """Runs micro-batches through `model` in the fastest way that computes what it computes."""
 
     def __init__(
         self,
@@ -25,6 +39,7 @@ class Forward:
         *,
         autocast: bool = False,
         neftune_noise_alpha: float | None = None,
+        kernels: Literal["auto", "plain"] = "auto",
     ) -> None:
         """`autocast` computes in bf16 over weights in fp32."""
         self.model = model
@@ -33,21 +48,58 @@ class Forward:
         self._padding = padding
         self._noise: EmbeddingNoise | None = None
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        config = getattr(self._base, "config", None)
+        self._attention = getattr(config, "_attn_implementation", None)
+        self._decoder: Any = getattr(self._base, getattr(self._base, "base_model_prefix", ""), None)
         parameters = inspect.signature(self._base.forward).parameters
         self._takes_positions = "logits_to_keep" in parameters
-        self.packed = packs_exactly(self)
+        self.way: Way = "padded"
+        self.way = _choose_way(self, kernels)
         if neftune_noise_alpha is not None:
             self._noise = EmbeddingNoise(model, neftune_noise_alpha)
 
-    def logits(self, samples: EncodedSamples, indices: Ints) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits [answer tokens, vocabulary] and the token ids [answer tokens] that follow.
+    @property
+    def packed(self) -> bool:
+        return self.way != "padded"
 
-        The logits have the base model's dtype.
-        """
-        batch = pack(samples, indices) if self.packed else pad(samples, indices, self._padding)
-        return self.run(batch), self._tensor(batch.targets)
+    def batches(self, samples: EncodedSamples, indices: Ints, tokens: int) -> Iterator[Batch]:
+        """Yield the micro-batches of `indices`, of at most `tokens` tokens where that can be."""
+        for part in cut(samples, indices, tokens, packed=self.packed):
+            yield self.batch(samples, part)
 
-    def run(self, batch: Batch) -> torch.Tensor:
+    def batch(self, samples: EncodedSamples, indices: Ints) -> Batch:
+        if not self.packed:
+            return pad(samples, indices, self._padding)
+        # Noise is drawn for each sample; a common prefix has no noise of its own.
+        share = self.by_kernels and self._noise is None
+        return pack(samples, indices, share_prefix=share)
+
+    def loss_sum(self, batch: Batch) -> torch.Tensor:
+        """Return the sum of the cross-entropy of all learnt tokens, differentiable, in fp32."""
+        targets = self._tensor(batch.targets)
+        if not self.by_kernels:
+            return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
+        head = self._base.get_output_embeddings()
+        return linear_cross_entropy(self._hidden(batch), head.weight, head.bias, targets)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return that sum in fp64, and how many learnt tokens the model finds most likely."""
+        targets = self._tensor(batch.targets)
+        if self.by_kernels:
+            head = self._base.get_output_embeddings()
+            return linear_scores(self._hidden(batch), head.weight, head.bias, targets)
+        logits = wide(self.logits(batch))
+        loss = functional.cross_entropy(logits, targets, reduction="sum")
+        return loss.double(), (logits.argmax(-1) == targets).sum()
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Return the logits of the learnt tokens [answer tokens, vocabulary], as the model's own
+        forward pass gives them."""
+        if self.by_kernels:
+            head = self._base.get_output_embeddings()
+            hidden = self._hidden(batch)
+            return functional.linear(hidden, head.weight.to(hidden.dtype), head.bias)
         given: dict[str, torch.Tensor] = {"input_ids": self._tensor(batch.input_ids)}
         if batch.position_ids is not None:
             # With no mask given, transformers keeps samples apart where positions start again.
@@ -57,15 +109,17 @@ class Forward:
         kept = self._tensor(batch.kept)
         if self._takes_positions:
             given["logits_to_keep"] = kept
-        if self._noise is not None:
-            self._noise.lengths = self._tensor(sample_lengths(batch))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+        with self._computing(batch):
             logits: torch.Tensor = self.model(**given, use_cache=False).logits
         if not self._takes_positions:
             logits = logits[:, kept]
         if batch.attention_mask is None:
             return logits[0]
         return logits[self._tensor(batch.rows), self._tensor(batch.columns)]
+
+    @property
+    def by_kernels(self) -> bool:
+        return self.way in ("layers", "attention")
 
     @property
     def precision(self) -> torch.dtype:
@@ -76,33 +130,92 @@ class Forward:
         dtype: torch.dtype = self.model.dtype
         return dtype
 
-    def _tensor(self, array: Ints) -> torch.Tensor:
+    def take(self, way: Way) -> bool:
+        """Prepare the model for `way`; False if it is not for this model."""
+        if self.by_kernels and self._decoder is not None:
+            layers.uninstall(self._decoder)
+            backend.uninstall(self._base, self._attention)
+        self.way = way
+        if self.by_kernels:
+            usable = self._decoder is not None and self._attention is not None
+            if not usable or type(self._base.get_output_embeddings()) is not torch.nn.Linear:
+                self.way = "padded"
+                return False
+            backend.install(self._base)
+        return way != "layers" or layers.install(self._decoder)
+
+    def _hidden(self, batch: Batch) -> torch.Tensor:
+        """Return what goes into the head for the learnt tokens [answer tokens, size]."""
+        with self._computing(batch):
+            rows: torch.Tensor = self._decoder(
+                input_ids=self._tensor(batch.input_ids),
+                position_ids=self._tensor(batch.position_ids),
+                attention_mask=backend.no_mask(self.device),
+                use_cache=False,
+                sequences=batch.sequences,
+            ).last_hidden_state[0]
+        hidden = rows.index_select(0, self._tensor(batch.kept))
+        return hidden.to(torch.bfloat16) if self._autocast else hidden
+
+    @contextmanager
+    def _computing(self, batch: Batch) -> Iterator[None]:
+        if self._noise is not None:
+            self._noise.lengths = self._tensor(sample_lengths(batch))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            yield
+
+    def _tensor(self, array: Any) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
-def packs_exactly(forward: Forward) -> bool:
-    """Try whether two samples laid end to end give the logits that each gives alone.
+def _choose_way(forward: Forward, kernels: Literal["auto", "plain"]) -> Way:
+    """Try the ways on two samples laid end to end, which must give the logits that each gives
+    alone through the model as it is.
 
-    Architectures that ignore position_ids, or carry a state over, do not.
+    Architectures that ignore position_ids, or carry a state over, cannot be packed; the head or
+    the layers of some compute more than our kernels do.
     """
-    model = forward.model
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    tokens = np.random.default_rng(0).integers(0, vocabulary, 20).astype(np.int32)
-    starts = np.array([0, 9, 20])
-    learnt = ~np.isin(np.arange(20), starts)
-    samples = EncodedSamples(tokens, starts, learnt)
-    training = model.training
-    model.eval()
+    samples = _probe(forward.model.get_input_embeddings().weight.shape[0])
+    training = forward.model.training
+    forward.model.eval()
     try:
+        forward.take("padded")
         with torch.no_grad():
-            both = forward.run(pack(samples, np.array([0, 1]))).float()
-            each = [forward.run(pack(samples, np.array([index]))).float() for index in (0, 1)]
-    except (TypeError, ValueError):
-        return False  # no position_ids in its forward
+            each = [forward.logits(pad(samples, np.array([index]), 0)) for index in (0, 1)]
+            alone = wide(torch.cat(each))
+            ways: tuple[Way, ...] = ("layers", "attention", "packed")
+            for way in ways if kernels == "auto" else ways[-1:]:
+                if forward.take(way) and _agrees(forward, samples, alone):
+                    return way
+        forward.take("padded")
+        return "padded"
     finally:
-        model.train(training)
-    alone = torch.cat(each)
+        forward.model.train(training)
+
+
+def _agrees(forward: Forward, samples: EncodedSamples, alone: torch.Tensor) -> bool:
+    both = np.array([0, 1])
+    batches = [pack(samples, both)]
+    if forward.by_kernels:
+        batches.append(pack(samples, both, share_prefix=True))
     scale = alone.square().mean().sqrt()
-    difference = (both - alone).square().mean().sqrt()
     tolerance = TOLERANCE.get(forward.precision, TOLERANCE[torch.bfloat16])
-    return bool(difference <= tolerance * scale)
+    try:
+        for batch in batches:
+            difference = (wide(forward.logits(batch)) - alone).square().mean().sqrt()
+            if not difference <= tolerance * scale:
+                return False
+    except (TypeError, ValueError, NotImplementedError):
+        return False  # no position_ids in its forward, or an attention of its own
+    return True
+
+
+def _probe(vocabulary: int) -> EncodedSamples:
+    """Two samples that begin alike, of 49 and 52 tokens; the last 10 and 13 are learnt."""
+    random = np.random.default_rng(0)
+    prefix = random.integers(0, vocabulary, 36)
+    parts = [prefix, random.integers(0, vocabulary, 13), prefix, random.integers(0, vocabulary, 16)]
+    lengths = [49, 52]
+    learnt = np.concatenate([np.arange(length) >= 39 for length in lengths])
+    starts = np.array([0, *np.cumsum(lengths)])
+    return EncodedSamples(np.concatenate(parts).astype(np.int32), starts, learnt)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
 from tunesmith.errors import RunFailure
 from tunesmith.events import Evaluation, Metrics, Phase, Progress
-from tunesmith.prompt.encoded import EncodedSamples
+from tunesmith.prompt.encoded import EncodedSamples, Ints
 from tunesmith.spec import Spec
 from tunesmith.trainer.batches import Step, steps
 from tunesmith.trainer.checkpoint import (
@@ -21,11 +20,15 @@ from tunesmith.trainer.checkpoint import (
     data_hash,
     restore,
     rng_state,
+    set_rng_state,
 )
 from tunesmith.trainer.evaluate import Scores, evaluate
+from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.forward import Forward
+from tunesmith.trainer.memory import reserved
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.report import Report
+from tunesmith.trainer.room import longest_batch, smaller_room
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
 from tunesmith.trainer.weights import load_weights, trained_parameters
@@ -71,6 +74,10 @@ class Training:
             weight_decay=self._arguments.weight_decay,
             fused=True,
         )
+        # What a padded micro-batch holds at most. Packed ones are filled up to it.
+        self._tokens_at_once = (
+            self._arguments.per_device_train_batch_size * self._arguments.max_seq_length
+        )
         self._pace = Pace()
         self._step = 0
         self._grad_norm = 0.0
@@ -94,6 +101,8 @@ class Training:
             self._go_on_from(self._resume)
             if self._evaluated != self._step:  # a stop left it out
                 self._evaluate_if_due()
+        if self._memory_is_bounded():
+            self._rehearse()
         for step in steps(
             len(self._samples),
             plan.total_steps,
@@ -163,21 +172,30 @@ class Training:
         self._final |= {"eval_loss": best.eval_loss, "token_accuracy": best.token_accuracy}
         return best.step
 
-    def _optimiser_step(self, step: Step) -> bool:
-        """Learn from the samples of `step`; return False if a stop came before its end.
+    def _memory_is_bounded(self) -> bool:
+        """Whether an allocation too many raises an exception, rather than ending the process."""
+        return self._forward.device.type == "cuda" or self._spec.gpu.max_memory_gib is not None
 
-        The loss is the mean over all answer tokens of the step, so that it does not matter how
-        its samples are cut into micro-batches.
-        """
+    def _rehearse(self) -> None:
+        """Compute the gradients of the largest micro-batch there can be, and forget them: memory
+        runs out now or never."""
+        arguments = self._arguments
+        count = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+        state = rng_state(self._forward.device)
+        moments = 0 if self._optimizer.state else 2 * sum(p.nbytes for p in self._parameters)
+        with reserved(moments, self._forward.device):
+            packed = self._forward.packed
+            largest = longest_batch(self._samples, count, self._tokens_at_once, packed=packed)
+            self._gradients(largest, self._samples.count_labels(largest))
+        self._optimizer.zero_grad(set_to_none=True)
+        set_rng_state(state, self._forward.device)
+
+    def _optimiser_step(self, step: Step) -> bool:
+        """Learn from the samples of `step`; return False if a stop came before its end."""
         labels = self._samples.count_labels(step.indices)
-        loss_sum = torch.zeros((), device=self._forward.device)
-        for indices in step.micro_batches:
-            if self._stop.requested:
-                return False
-            logits, targets = self._forward.logits(self._samples, indices)
-            loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
-            torch.autograd.backward(loss / labels)
-            loss_sum += loss.detach()  # stays on the device: one wait for it a step, not more
+        loss_sum = self._gradients(step.indices, labels)
+        if loss_sum is None:
+            return False
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._arguments.max_grad_norm)
         total, self._grad_norm = float(loss_sum), float(norm)
         for value in (total, self._grad_norm):
@@ -190,6 +208,48 @@ class Training:
         self._loss_sum += total
         self._labels += labels
         return True
+
+    def _gradients(self, indices: Ints, labels: int) -> torch.Tensor | None:
+        """Add up the gradients of the samples; return the sum of their losses, None after a stop.
+
+        When memory runs out it begins again with smaller micro-batches: what is learnt does not
+        hang on them. Raises RunFailure `sample_out_of_memory` when one sample alone is too much.
+        """
+        while True:
+            try:
+                return self._accumulate(indices, labels)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = short_reason(error)
+            # Only out here has the error let go of what did not fit.
+            self._optimizer.zero_grad(set_to_none=True)
+            self._shrink(indices, reason)
+
+    def _accumulate(self, indices: Ints, labels: int) -> torch.Tensor | None:
+        """The loss is the mean over all `labels` answer tokens of the step, so that it does not
+        matter how its samples are cut into micro-batches."""
+        # Stays on the device: one wait for it a step, not more.
+        loss_sum = torch.zeros((), device=self._forward.device)
+        for batch in self._forward.batches(self._samples, indices, self._tokens_at_once):
+            if self._stop.requested:
+                return None
+            loss = self._forward.loss_sum(batch)
+            torch.autograd.backward(loss / labels)
+            loss_sum += loss.detach()
+        return loss_sum
+
+    def _shrink(self, indices: Ints, reason: str) -> None:
+        packed, before = self._forward.packed, self._tokens_at_once
+        room = smaller_room(self._samples, indices, before, packed=packed)
+        if room is None:
+            longest = int(self._samples.lengths[indices].max())
+            device = str(self._forward.device)
+            raise RunFailure("sample_out_of_memory", tokens=longest, device=device, reason=reason)
+        self._tokens_at_once = room
+        if self._forward.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._report.warning("smaller_batches", before=before, now=room, reason=reason)
 
     def _after_step(self) -> None:
         step, plan = self._step, self._plan
@@ -235,8 +295,7 @@ class Training:
     def _evaluate(self, valid: EncodedSamples) -> None:
         began = time.monotonic()
         self._report.phase(Phase.EVALUATING)
-        batch_size = self._arguments.per_device_train_batch_size
-        scores = evaluate(self._forward, valid, batch_size, self._stop)
+        scores = evaluate(self._forward, valid, self._tokens_at_once, self._stop)
         if scores is None:
             return
         if not math.isfinite(scores.eval_loss):

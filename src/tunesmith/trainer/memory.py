@@ -1,6 +1,8 @@
 """Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,18 @@ def lift_cap() -> None:
     """Let a run that met its cap allocate what it takes to say so. Needs no torch."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+@contextmanager
+def reserved(size: int, device: "torch.device") -> Iterator[None]:
+    """Hold `size` bytes meanwhile: for what will be there later."""
+    import torch
+
+    held = torch.empty(size, dtype=torch.uint8, device=device)
+    try:
+        yield
+    finally:
+        del held
 
 
 def peak(device: "torch.device") -> int:

@@ -33,6 +33,7 @@ def prepare_for_cpu(base: Any, dtype: torch.dtype) -> None:
             continue
         keep = layer.in_features * layer.out_features <= KEPT_AT_MOST
         layer.forward = partial(_forward, layer, numbers, keep)
+        layer.dense_weight = numbers
 
 
 def _forward(layer: Any, numbers: Numbers, keep: bool, inputs: torch.Tensor) -> torch.Tensor:

@@ -200,6 +200,7 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
         loaded.tokenizer.pad_token_id or 0,
         autocast=training.method == "full" and loaded.dtype == "bf16",
         neftune_noise_alpha=training.neftune_noise_alpha,
+        kernels=training.kernels,
     )
     if not forward.packed:
         report.warning("padded")
@@ -216,6 +217,7 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
             device=loaded.device_name,
             dtype=loaded.dtype,
             packed=forward.packed,
+            way=forward.way,
         )
     )
     return _Prepared(prompt, train, valid, plan, forward)

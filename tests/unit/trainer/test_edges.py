@@ -12,7 +12,9 @@ from tests.unit.trainer.test_training import CPU, samples
 from tunesmith import events
 from tunesmith.errors import RunFailure
 from tunesmith.trainer import model
+from tunesmith.trainer.batches import Batch
 from tunesmith.trainer.checkpoint import find_resume
+from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.stop import Stop
 
@@ -128,13 +130,13 @@ def test_the_best_checkpoint_of_before_a_resume_is_still_there_without_the_old_o
 def test_an_eval_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
     run = Run(llama, tmp_path / "o", early_stopping_patience=1)
     run.valid = samples(6)
-    inner = run.forward.logits
+    inner = run.forward.scores
 
-    def broken(*given: Any) -> Any:
-        logits, targets = inner(*given)
-        return (logits if run.forward.model.training else logits * torch.nan), targets
+    def broken(batch: Batch) -> Any:
+        loss, right = inner(batch)
+        return loss * torch.nan, right
 
-    run.forward.logits = broken  # type: ignore[method-assign]
+    run.forward.scores = broken  # type: ignore[method-assign]
     with pytest.raises(RunFailure) as failure:
         run.train()
     assert failure.value.code == "nan_loss"
@@ -236,3 +238,73 @@ def test_a_checkpoint_of_a_mixture_of_experts_is_read_again(tmp_path: Path) -> N
             weight.zero_()
         load_weights(tuned, tmp_path / "False")
         assert torch.equal(tuned(input_ids=ids).logits, before)
+
+
+class Cramped(Forward):
+    """Memory for so many tokens at once, and no more."""
+
+    def __init__(self, model: Any, tokens: int) -> None:
+        super().__init__(model, 0)
+        self._room = tokens
+        self.tried: list[int] = []
+
+    def loss_sum(self, batch: Batch) -> torch.Tensor:
+        self.tried.append(batch.input_ids.size)
+        if batch.input_ids.size > self._room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().loss_sum(batch)
+
+
+def cramped(llama: Path, out: Path, tokens: int, **arguments: Any) -> Run:
+    run = Run(llama, out, per_device_train_batch_size=8, **arguments)
+    run.forward = Cramped(run.forward.model, tokens)
+    return run
+
+
+def test_out_of_memory_makes_smaller_micro_batches_and_learns_the_same(
+    llama: Path, tmp_path: Path
+) -> None:
+    whole = Run(llama, tmp_path / "whole", per_device_train_batch_size=8)
+    whole.train()
+    run = cramped(llama, tmp_path / "o", 60)
+    run.train()
+    assert [loss for _, loss, _ in run.losses] == pytest.approx(
+        [loss for _, loss, _ in whole.losses], rel=1e-4
+    )
+    told, _ = events.read(run.events, 0)
+    warned = [e for e in told if isinstance(e, events.Warned)]
+    assert {e.code for e in warned} == {"smaller_batches"}
+    assert all(e.params["now"] < e.params["before"] for e in warned)
+    # What did not fit once is not tried again.
+    forward = run.forward
+    assert isinstance(forward, Cramped)
+    assert sum(size > 60 for size in forward.tried) == len(warned)
+
+
+def test_a_sample_that_alone_is_too_much_ends_the_run_and_is_named(
+    llama: Path, tmp_path: Path
+) -> None:
+    run = cramped(llama, tmp_path / "o", 20)
+    with pytest.raises(RunFailure) as failure:
+        run.train()
+    assert failure.value.code == "sample_out_of_memory"
+    assert failure.value.params["tokens"] > 20
+    assert not list((tmp_path / "o").glob("checkpoint-*"))
+
+
+def test_where_memory_is_bounded_the_largest_batch_comes_first_and_changes_nothing(
+    llama: Path, tmp_path: Path
+) -> None:
+    losses = []
+    for bounded in (False, True):
+        run = Run(llama, tmp_path / str(bounded), per_device_train_batch_size=2, lora_dropout=0.1)
+        if bounded:
+            gpu = run.spec.gpu.model_copy(update={"max_memory_gib": 1000.0})
+            run.spec = run.spec.model_copy(update={"gpu": gpu})
+        run.forward = Cramped(run.forward.model, 10**9)
+        run.train()
+        losses.append(run.losses)
+        assert isinstance(run.forward, Cramped)
+        tried = run.forward.tried
+    assert losses[0] == losses[1]
+    assert tried[0] == max(tried) and len(tried) == 1 + 3 * 8

@@ -302,7 +302,7 @@ def test_neftune_noise_is_there_in_training_only_and_measured_by_each_sample(
     batch = pack(samples(), np.array([0, 1]))
     run.forward.model.train()
     with torch.no_grad():
-        run.forward.run(batch)
+        run.forward.logits(batch)
     noise = seen.pop()[0]
     lengths = [len(samples().sample(index)) - 1 for index in (0, 1)]
     for part, length in zip(noise.split(lengths), lengths, strict=True):
@@ -310,7 +310,7 @@ def test_neftune_noise_is_there_in_training_only_and_measured_by_each_sample(
         assert largest * 0.9 < float(part.abs().max()) <= largest * 1.0001
     run.forward.model.eval()
     with torch.no_grad():
-        run.forward.run(batch)
+        run.forward.logits(batch)
     assert not seen.pop().any()
 
 

@@ -46,7 +46,8 @@ def losses(
     spec = make_spec(lora_dropout=0, learning_rate=1e-2, logging_steps=1, **arguments)
     forward = Forward(adapted(base, checkpointing), 0)
     assert forward.packed
-    forward.packed = packed
+    if not packed:
+        forward.take("padded")
     path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
     data = samples()
     Training(
@@ -115,9 +116,9 @@ def test_a_model_that_mixes_packed_samples_is_noticed(llama: Path) -> None:
     assert not mixing.packed
     every = np.arange(4)
     with torch.no_grad():
-        ours, targets = forward.logits(samples(), every)
-        theirs, same = mixing.logits(samples(), every)
-    assert torch.equal(targets, same)
+        batches = forward.batch(samples(), every), mixing.batch(samples(), every)
+        ours, theirs = forward.logits(batches[0]), mixing.logits(batches[1])
+    assert np.array_equal(batches[0].targets, batches[1].targets)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -126,10 +127,10 @@ def test_evaluation_weighs_by_tokens_and_does_not_hang_on_batches(llama: Path) -
     data = samples()
     every = np.arange(len(data))
     with torch.no_grad():
-        logits = forward.run(pack(data, every))
+        logits = forward.logits(pack(data, every))
     targets = torch.from_numpy(pack(data, every).targets)
-    for batch_size in (1, 5, 16):
-        scores = evaluate(forward, data, batch_size, Stop())
+    for tokens_at_once in (1, 100, 10_000):
+        scores = evaluate(forward, data, tokens_at_once, Stop())
         assert scores is not None
         expected = torch.nn.functional.cross_entropy(logits, targets)
         assert scores.eval_loss == pytest.approx(float(expected), rel=1e-5)

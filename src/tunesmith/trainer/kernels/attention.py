@@ -1,0 +1,230 @@
+"""Attention of packed samples: each sees itself and the common prefix, nothing else."""
+
+import inspect
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from tunesmith.trainer.kernels.sequences import Sequences
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def packed_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sequences: Sequences,
+    scale: float,
+    window: int | None = None,
+) -> torch.Tensor:
+    """Return the attention [1, tokens, heads, head size] of samples that lie end to end.
+
+    query [1, heads, tokens, head size], key and value [1, key heads, tokens, head size], in one
+    dtype. `window` is how many tokens a token sees at most, itself included.
+    """
+    if window is not None and window >= sequences.longest:
+        window = None
+    if query.device.type == "cpu" and window is None:
+        output: torch.Tensor = _CpuAttention.apply(  # type: ignore[no-untyped-call]
+            query, key, value, sequences, scale
+        )
+        return output
+    if _has_varlen(query):
+        return _varlen_attention(query, key, value, sequences, scale, window)
+    return plain_packed_attention(query, key, value, sequences, scale, window)
+
+
+def plain_packed_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sequences: Sequences,
+    scale: float,
+    window: int | None = None,
+) -> torch.Tensor:
+    """The same by torch's attention function, sample by sample."""
+    outputs = []
+    for start, end, seen in _spans(sequences):
+        keys, values = _with_prefix(key, value, start, end, seen)
+        outputs.append(
+            functional.scaled_dot_product_attention(
+                query[:, :, start:end],
+                keys,
+                values,
+                attn_mask=_mask(query, end - start, seen, window),
+                is_causal=not seen and window is None,
+                scale=scale,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+        )
+    return torch.cat(outputs, 2).transpose(1, 2)
+
+
+def _spans(sequences: Sequences) -> list[tuple[int, int, int]]:
+    """Return where each part lies, and how many tokens of the prefix it sees besides."""
+    spans = [(0, sequences.prefix, 0)] if sequences.prefix else []
+    start = sequences.prefix
+    for length in sequences.lengths:
+        spans.append((start, start + length, sequences.prefix))
+        start += length
+    return spans
+
+
+def _with_prefix(
+    key: torch.Tensor, value: torch.Tensor, start: int, end: int, seen: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if not seen:
+        return key[:, :, start:end], value[:, :, start:end]
+    keys = torch.cat([key[:, :, :seen], key[:, :, start:end]], 2)
+    return keys, torch.cat([value[:, :, :seen], value[:, :, start:end]], 2)
+
+
+def _mask(query: torch.Tensor, length: int, seen: int, window: int | None) -> torch.Tensor | None:
+    """Return what may be seen as what is added to the scores, 0 or -inf [length, seen + length].
+
+    None where plain causal attention says the same.
+    """
+    if not seen and window is None:
+        return None
+    queries = torch.arange(seen, seen + length, device=query.device)
+    ages = queries[:, None] - torch.arange(seen + length, device=query.device)
+    hidden = ages < 0 if window is None else (ages < 0) | (ages >= window)
+    return torch.zeros_like(ages, dtype=query.dtype).masked_fill_(hidden, float("-inf"))
+
+
+class _CpuAttention(torch.autograd.Function):
+    """All samples in one node of the graph, by the kernels that torch itself takes on a CPU."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        sequences: Sequences,
+        scale: float,
+    ) -> torch.Tensor:
+        _, heads, tokens, size = query.shape
+        output = query.new_empty(1, tokens, heads, size)
+        sums = []
+        for start, end, seen in _spans(sequences):
+            keys, values = _repeated(key, value, heads, start, end, seen)
+            mask = _mask(query, end - start, seen, None)
+            part, log_sum = _flash(
+                query[:, :, start:end], keys, values, 0.0, not seen, attn_mask=mask, scale=scale
+            )
+            output[:, start:end] = part.transpose(1, 2)
+            sums.append(log_sum)
+        ctx.save_for_backward(query, key, value, output, *sums)
+        ctx.sequences, ctx.scale = sequences, scale
+        return output
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None, None]:
+        query, key, value, output, *sums = ctx.saved_tensors
+        heads, key_heads = query.shape[1], key.shape[1]
+        d_query = torch.empty_like(query)
+        d_key, d_value = torch.empty_like(key), torch.empty_like(value)
+        # [1, heads, tokens, size], as the kernel wants it.
+        slopes, results = gradient.transpose(1, 2), output.transpose(1, 2)
+        for (start, end, seen), log_sum in zip(_spans(ctx.sequences), sums, strict=True):
+            keys, values = _repeated(key, value, heads, start, end, seen)
+            part = slice(start, end)
+            of_query, of_key, of_value = _flash_backward(
+                slopes[:, :, part],
+                query[:, :, part],
+                keys,
+                values,
+                results[:, :, part],
+                log_sum,
+                0.0,
+                not seen,
+                attn_mask=_mask(query, end - start, seen, None),
+                scale=ctx.scale,
+            )
+            d_query[:, :, part] = of_query
+            for gradients, found in ((d_key, of_key), (d_value, of_value)):
+                grouped = found.unflatten(1, (key_heads, -1)).sum(2)
+                gradients[:, :, part] = grouped[:, :, seen:]
+                if seen:
+                    gradients[:, :, :seen] += grouped[:, :, :seen]
+        return d_query, d_key, d_value, None, None
+
+
+def _repeated(
+    key: torch.Tensor, value: torch.Tensor, heads: int, start: int, end: int, seen: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return keys and values of a part, one for each query head."""
+    keys, values = _with_prefix(key, value, start, end, seen)
+    times = heads // key.shape[1]
+    if times > 1:
+        keys, values = keys.repeat_interleave(times, 1), values.repeat_interleave(times, 1)
+    return keys, values
+
+
+def _has_varlen(query: torch.Tensor) -> bool:
+    """Whether torch's own FlashAttention takes these: no package is needed for it."""
+    if query.dtype not in (torch.float16, torch.bfloat16) or query.shape[-1] > 256:
+        return False
+    if find_spec("torch.nn.attention.varlen") is None:  # torch 2.10 and later
+        return False
+    return torch.cuda.get_device_capability(query.device) >= (8, 0)
+
+
+def _varlen_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sequences: Sequences,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
+    """All samples in one call of FlashAttention-2 (arXiv 2307.08691), each query's window ending
+    at its own key: parts that see the prefix have more keys than queries."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    spans = _spans(sequences)
+    device = query.device
+    queries = [end - start for start, end, _ in spans]
+    seen = [end - start + prefix for start, end, prefix in spans]
+    rows, keys, values = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    if sequences.prefix:
+        # Each sample's keys begin with the prefix's, whose gradients index_select adds up.
+        parts = [
+            torch.arange(begin, stop)
+            for start, end, prefix in spans
+            for begin, stop in ((0, prefix), (start, end))
+        ]
+        places = torch.cat(parts).to(device)
+        keys, values = keys.index_select(0, places), values.index_select(0, places)
+    attend: Any = varlen_attn
+    if query.shape[1] != key.shape[1]:
+        if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+            attend = partial(varlen_attn, enable_gqa=True)
+        else:  # before torch 2.12
+            times = query.shape[1] // key.shape[1]
+            keys, values = keys.repeat_interleave(times, 1), values.repeat_interleave(times, 1)
+    output: torch.Tensor = attend(
+        rows.contiguous(),
+        keys.contiguous(),
+        values.contiguous(),
+        _ends(queries, device),
+        _ends(seen, device),
+        max(queries),
+        max(seen),
+        scale=scale,
+        window_size=(-1 if window is None else window - 1, 0),
+    )
+    return output[None]
+
+
+def _ends(lengths: list[int], device: torch.device) -> torch.Tensor:
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    return ends.to(torch.int32).to(device)

@@ -1,0 +1,125 @@
+"""Cross-entropy of the head's logits without ever holding all of them."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+# Logits held at once. 512 rows of a vocabulary of 152,000 in fp32 are 311 MB.
+NUMBERS_AT_ONCE = 1 << 25
+ROWS_AT_LEAST = 64  # fewer make the matrix products slow
+
+
+def rows_at_once(vocabulary: int) -> int:
+    """Return how many rows of logits are made at a time."""
+    return max(ROWS_AT_LEAST, NUMBERS_AT_ONCE // vocabulary)
+
+
+def linear_cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+) -> torch.Tensor:
+    """Return the sum over rows of the cross-entropy of `hidden @ weight.T + bias`, in fp32.
+
+    hidden [rows, size], weight [vocabulary, size], targets [rows] int64. The logits are made in
+    the dtype of `hidden`. The gradient is made in the forward pass, chunk by chunk: neither logits
+    nor probabilities are kept. The plain twin is `plain_linear_cross_entropy`.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        total: torch.Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, bias, targets
+        )
+    return total
+
+
+def linear_scores(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the same sum in fp64, and how many targets have the highest logit. No gradients."""
+    total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+    right = torch.zeros((), dtype=torch.int64, device=hidden.device)
+    narrow, offsets = _narrow(hidden, weight, bias)
+    step = rows_at_once(weight.shape[0])
+    for start in range(0, len(targets), step):
+        wanted = targets[start : start + step]
+        scores = wide(functional.linear(hidden[start : start + step], narrow, offsets))
+        total += functional.cross_entropy(scores, wanted, reduction="sum").double()
+        right += (scores.argmax(-1) == wanted).sum()
+    return total, right
+
+
+def plain_linear_cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+) -> torch.Tensor:
+    """The same in one piece."""
+    logits = wide(functional.linear(hidden, weight, bias))
+    return functional.cross_entropy(logits, targets, reduction="sum")
+
+
+def wide(tensor: torch.Tensor) -> torch.Tensor:
+    """Return `tensor` in fp32, or in fp64 where it is."""
+    return tensor if tensor.dtype is torch.float64 else tensor.float()
+
+
+def _narrow(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+    ) -> torch.Tensor:
+        wanted, weight_wanted, bias_wanted, _ = ctx.needs_input_grad
+        d_hidden = torch.empty_like(hidden) if wanted else None
+        # A sum over many chunks: fp32 also where the weight is bf16.
+        d_weight = torch.zeros_like(weight, dtype=wide(weight[:1]).dtype) if weight_wanted else None
+        d_bias = torch.zeros_like(bias) if bias is not None and bias_wanted else None
+        total = wide(hidden.new_zeros(()))
+        narrow, offsets = _narrow(hidden, weight, bias)
+        step = rows_at_once(weight.shape[0])
+        for start in range(0, len(targets), step):
+            rows, wanted_ids = hidden[start : start + step], targets[start : start + step]
+            # Softmax in place: at most two arrays of this size at a time.
+            scores = wide(functional.linear(rows, narrow, offsets))
+            at = torch.arange(len(wanted_ids), device=hidden.device)
+            top = scores.amax(-1, keepdim=True)
+            right = scores[at, wanted_ids]
+            scores.sub_(top).exp_()
+            sums = scores.sum(-1, keepdim=True)
+            total += (sums.log() + top).squeeze(1).sub_(right).sum()
+            if d_hidden is None and d_weight is None:
+                continue
+            scores.div_(sums)
+            scores[at, wanted_ids] -= 1
+            slopes = scores.to(hidden.dtype)
+            if d_hidden is not None:
+                torch.mm(slopes, narrow, out=d_hidden[start : start + step])
+            if d_weight is not None:
+                if d_weight.dtype is slopes.dtype:
+                    d_weight.addmm_(slopes.t(), rows)
+                else:
+                    d_weight += slopes.t() @ rows
+            if d_bias is not None:
+                d_bias += slopes.sum(0)
+        ctx.gradients = d_hidden, d_weight, d_bias
+        ctx.weight_dtype = weight.dtype
+        return total
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, None]:
+        d_hidden, d_weight, d_bias = ctx.gradients
+        ctx.gradients = None, None, None
+        made = [each.mul_(gradient) for each in (d_hidden, d_weight, d_bias) if each is not None]
+        given = iter(made)
+        d_hidden = next(given) if d_hidden is not None else None
+        d_weight = next(given).to(ctx.weight_dtype) if d_weight is not None else None
+        d_bias = next(given) if d_bias is not None else None
+        return d_hidden, d_weight, d_bias, None
