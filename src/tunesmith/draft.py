@@ -42,7 +42,7 @@ def draft(target: Path) -> Iterator[Path]:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise RunFailure("disk_full", path=str(target.parent)) from error
             raise
-        _flush_one(target.parent)
+        flush_one(target.parent)
     finally:
         os.close(handle)
 
@@ -71,11 +71,12 @@ def _lock(handle: int, directory: Path) -> None:
 
 def _flush(directory: Path) -> None:
     for path in directory.iterdir():
-        _flush(path) if path.is_dir() else _flush_one(path)
-    _flush_one(directory)
+        _flush(path) if path.is_dir() else flush_one(path)
+    flush_one(directory)
 
 
-def _flush_one(path: Path) -> None:
+def flush_one(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tunesmith.check.near import near_duplicates, signatures
 from tunesmith.check.quality import Rule
-from tunesmith.check.report import Place
+from tunesmith.check.report import Place, Report
 from tunesmith.check.scan import Scan, whole_text
 from tunesmith.dataset import Conversation
 
@@ -85,6 +85,18 @@ class Repeats:
     compared: int = 0
     near_complete: bool = True
     """False where so many are alike that not all likely pairs were compared."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The report, and what a cleaned copy is made from."""
+
+    report: Report
+    files: list[ScannedFile]
+    splits: list[ScannedSplit]
+    repeats: Repeats
+    readable: dict[Path, Path]
+    """Where each file lies in UTF-8."""
 
 
 def shown(text: str) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tunesmith.check.corpus import ScannedFile
+from tunesmith.check.corpus import Checked, ScannedFile
 from tunesmith.check.quality import Rule
 from tunesmith.check.report import Fixed
-from tunesmith.check.run import Checked
 from tunesmith.dataset import BadRow, read_rows
 from tunesmith.dataset.source import LONGEST_ROW
 from tunesmith.draft import draft

@@ -13,6 +13,7 @@ import numpy as np
 
 from tunesmith.check import findings as find
 from tunesmith.check.corpus import (
+    Checked,
     Repeats,
     ScannedFile,
     ScannedSplit,
@@ -22,6 +23,7 @@ from tunesmith.check.corpus import (
 )
 from tunesmith.check.diversity import diversity_of
 from tunesmith.check.encoding import kind_and_encoding, rewrite
+from tunesmith.check.fix import claim, fix
 from tunesmith.check.lengths import Counter, in_parts, summary
 from tunesmith.check.near import THRESHOLD
 from tunesmith.check.quality import FAMILY_CONTROLS
@@ -69,18 +71,6 @@ class Request:
     """Time there is; None reads everything."""
     roots: tuple[str, ...] | None = None
     """Directories that the files must be in; None allows any."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The report, and what a cleaned copy is made from."""
-
-    report: Report
-    files: list[ScannedFile]
-    splits: list[ScannedSplit]
-    repeats: Repeats
-    readable: dict[Path, Path]
-    """Where each file lies in UTF-8."""
 
 
 def check(
@@ -353,8 +343,6 @@ def run(values: Mapping[str, Any], progress: Progress = lambda stage, rows: None
 
     Raises InvalidInput or Refused.
     """
-    from tunesmith.check.fix import claim, fix
-
     asked = dict(values)
     target = asked.pop("fix", None)
     drop_near = asked.pop("drop_near_duplicates", False)

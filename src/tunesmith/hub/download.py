@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.draft import flush_one
 from tunesmith.errors import InvalidInput, RunFailure, TunesmithError
 from tunesmith.hub import marker
 from tunesmith.hub.access import TOKEN_VARIABLE, headers
@@ -41,7 +42,7 @@ def download(model: HubModel, directory: Path, token: str | None, tell: Tell) ->
         if free:
             _fill(directory, model, token, tell)
             draft.rename(directory)
-            _flush(directory.parent)
+            flush_one(directory.parent)
     return marker.read(directory).get("revision")
 
 
@@ -66,7 +67,7 @@ def _fill(directory: Path, model: HubModel, token: str | None, tell: Tell) -> No
         tell({"progress": told | {"bytes_per_second": speed, "eta_seconds": left}})
 
     fetch(listing.files, draft, headers(model.source, token), model.repo, progress)
-    _flush(draft)
+    flush_one(draft)
 
 
 @contextmanager
@@ -122,14 +123,6 @@ def _remove_others(draft: Path, files: Sequence[RemoteFile]) -> None:
     for path in draft.iterdir():
         if path.name not in _KEPT and path.name.removesuffix(PART) not in names:
             path.unlink()
-
-
-def _flush(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def main() -> None:
