@@ -237,3 +237,10 @@ def test_questions_are_answered_with_and_without_an_adapter(llama: Path) -> None
         check=True,
     )
     assert len(json.loads(answered.stdout)["answers"]) == 2
+
+
+def test_a_length_beyond_the_base_model_s_positions_is_a_warning(new_run: Any) -> None:
+    run = new_run().start(max_seq_length=600, max_steps=1)
+    assert run.wait() == 0, run.log
+    (warned,) = [event for event in run.of(events.Warned) if event.code == "beyond_positions"]
+    assert warned.params == {"max_seq_length": 600, "positions": 512}

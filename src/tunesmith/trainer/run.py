@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.base_model import positions_of
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
@@ -164,6 +165,9 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
         rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
         report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
+    positions, limit = positions_of(base.config.to_dict()), spec.training.max_seq_length
+    if positions is not None and limit > positions:
+        report.warning("beyond_positions", max_seq_length=limit, positions=positions)
     return _Loaded(device, name, dtype, tokenizer, base, adapted)
 
 
