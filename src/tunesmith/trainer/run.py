@@ -82,6 +82,8 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
 
     report.phase(Phase.LOADING)
     environment.prepare()
+    if not spec.devices or spec.simulated:
+        memory.keep_freed()
     with stop.at_once():
         spec = spec.model_copy(update={"base_model": str(native(base, spec, report))})
         loaded = _load(spec, report, where)
