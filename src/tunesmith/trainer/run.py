@@ -22,7 +22,7 @@ from tunesmith.errors import RunFailure
 from tunesmith.events import EventWriter, Finished, Phase, Planned
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.spec import Spec
-from tunesmith.trainer import environment, memory
+from tunesmith.trainer import environment, imports, memory
 from tunesmith.trainer.base_directory import find_or_download, native
 from tunesmith.trainer.encoding import encode_split, refused_rows
 from tunesmith.trainer.failures import describe
@@ -84,7 +84,7 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     environment.prepare()
     if not spec.devices or spec.simulated:
         memory.keep_freed()
-    with stop.at_once():
+    with stop.at_once(), imports.left_out(imports.unused(spec.training)):
         spec = spec.model_copy(update={"base_model": str(native(base, spec, report))})
         loaded = _load(spec, report, where)
 
