@@ -17,7 +17,6 @@ from transformers.utils import logging as transformers_logging
 from tunesmith.errors import RunFailure
 from tunesmith.spec import Spec, TrainingArguments
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
-from tunesmith.trainer.quantized import prepare_for_cpu, prepare_for_gpu
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
@@ -104,6 +103,9 @@ def load_base_model(
         raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
     if quantization_bits is None:
         return base.to(device)
+    # bitsandbytes takes long to import, and most runs do without.
+    from tunesmith.trainer.quantized import prepare_for_cpu, prepare_for_gpu
+
     if device.type == "cpu":
         prepare_for_cpu(base, DTYPES[dtype])
     else:

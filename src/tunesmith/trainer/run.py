@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.base_model import positions_of
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
@@ -22,7 +23,7 @@ from tunesmith.errors import RunFailure
 from tunesmith.events import EventWriter, Finished, Phase, Planned
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.spec import Spec
-from tunesmith.trainer import environment, memory
+from tunesmith.trainer import environment, imports, memory
 from tunesmith.trainer.base_directory import find_or_download, native
 from tunesmith.trainer.encoding import encode_split, refused_rows
 from tunesmith.trainer.failures import describe
@@ -98,7 +99,9 @@ def run(
         base = ranks.in_turn(lambda: find_or_download(spec, report, stop))
 
     report.phase(Phase.LOADING)
-    with stop.at_once():
+    if not spec.devices or spec.simulated:
+        memory.keep_freed()
+    with stop.at_once(), imports.left_out(imports.unused(spec.training)):
         there = ranks.in_turn(lambda: native(base, spec, report))
         spec = spec.model_copy(update={"base_model": str(there)})
         loaded = _load(spec, report, where, ranks)
@@ -208,6 +211,9 @@ def _load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> _L
     if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
         rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
         report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
+    positions, limit = positions_of(base.config.to_dict()), spec.training.max_seq_length
+    if positions is not None and limit > positions:
+        report.warning("beyond_positions", max_seq_length=limit, positions=positions)
     return _Loaded(device, name, dtype, tokenizer, base, adapted, sharded)
 
 
