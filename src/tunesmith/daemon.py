@@ -266,7 +266,7 @@ class Daemon:
             "code": code,
             "params": params,
             "log_lines": [],
-            "suggested_change": suggested_change(code, task.spec),
+            "suggested_change": suggested_change(code, task.spec, params),
         }
         self._store.set_status(
             task, Status.FAILED, error=error, finished_at=time.time(), phase=None, queue_reason=None

@@ -2,10 +2,11 @@
 
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.dataset import ends_file
 from tunesmith.events import Event, Failed, Finished, PhaseChanged
 from tunesmith.spec import Spec
 from tunesmith.status import Status
@@ -63,13 +64,16 @@ def verdict(
             "code": code,
             "params": params,
             "log_lines": telling_lines(log_tail),
-            "suggested_change": suggested_change(code, spec),
+            "suggested_change": suggested_change(code, spec, params),
         },
     )
 
 
-def suggested_change(code: str, spec: Spec) -> dict[str, Any]:
-    """Return training arguments that would likely help against `code`; {} where none would."""
+def suggested_change(code: str, spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return training arguments that would likely help against `code`; {} where none would.
+
+    `params` are those of the failure.
+    """
     training = spec.training
     if code in ("out_of_memory", "sample_out_of_memory", "killed"):
         batch = training.per_device_train_batch_size
@@ -92,6 +96,12 @@ def suggested_change(code: str, spec: Spec) -> dict[str, Any]:
         return {"resume_from_checkpoint": ""}  # not given
     if code == "early_stopping_without_validation":
         return {"early_stopping_patience": ""}
+    if (
+        code == "bad_row"
+        and training.on_bad_rows == "error"
+        and not ends_file(params.get("problem", {}))
+    ):
+        return {"on_bad_rows": "skip"}
     if code == "no_labels":
         return {"max_seq_length": training.max_seq_length * 2}
     if code == "targets_missing":

@@ -71,6 +71,10 @@ class Planned(_Event):
     """Samples are laid end to end, without padding."""
     way: str = ""
     """How batches go through the model: layers, attention, packed or padded (docs/training.md)."""
+    devices: int = 1
+    """Processes that train together, one a device."""
+    sharded: bool = False
+    """The weights are divided over the devices."""
 
 
 class MemoryPlanned(_Event):
@@ -166,7 +170,8 @@ class Finished(_Event):
     total_steps: int
     train_seconds: float
     peak_memory_bytes: int
-    """GPU allocator's peak, or the process's resident high water on a CPU."""
+    """GPU allocator's peak, or the process's resident high water on a CPU; of several devices
+    the largest."""
     measured_memory_bytes: int | None = None
     """What the plan is compared with: on a CPU without what was resident before the base model."""
     final: dict[str, float] = Field(default_factory=dict)
@@ -191,13 +196,14 @@ _decoder: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 
 
 class EventWriter:
-    """Appends events to a file, numbering them from 1 and stamping the time."""
+    """Appends events to a file, numbering them and stamping the time."""
 
     _flags: ClassVar[int] = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, after: int = 0) -> None:
+        """`after` is the number of the last event that the file holds."""
         self._file = os.open(path, self._flags, 0o644)
-        self._seq = 0
+        self._seq = after
         self._torn = False
 
     def write(self, event: Event) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tunesmith import wire
-from tunesmith.base_model import OnDisk, inspect, link_problem, models_on_disk
+from tunesmith.base_model import inspect, link_problem
 from tunesmith.chatglm.config import problem_at
 from tunesmith.errors import FieldProblem, InvalidInput, NotFound
 from tunesmith.families import (
@@ -17,6 +17,7 @@ from tunesmith.families import (
 )
 from tunesmith.hub import find_base_model
 from tunesmith.messages import Language, sentence
+from tunesmith.models_on_disk import OnDisk, models_on_disk
 from tunesmith.paths import inside_roots
 from tunesmith.settings import Settings
 

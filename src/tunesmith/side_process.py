@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,21 +27,24 @@ def ask(
     after `seconds`, `side_process_failed` when it ended without an answer. `quiet` keeps its
     standard error from ours.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if quiet else None,
-        start_new_session=True,
-    )
-    try:
-        output, errors = process.communicate(json.dumps(request).encode(), timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise Refused("side_process_timeout", seconds=seconds) from None
-    finally:
-        if process.poll() is None:  # too late, or Ctrl-C here
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    # Its temporary files are ours to remove: a killed process leaves them.
+    with tempfile.TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as scratch:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else None,
+            start_new_session=True,
+            env=os.environ | {"TMPDIR": scratch},
+        )
+        try:
+            output, errors = process.communicate(json.dumps(request).encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Refused("side_process_timeout", seconds=seconds) from None
+        finally:
+            if process.poll() is None:  # too late, or Ctrl-C here
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
     try:
         reply = json.loads(output)
     except ValueError:

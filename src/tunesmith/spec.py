@@ -126,6 +126,9 @@ class TrainingArguments(BaseModel):
     gradient_checkpointing: bool | Literal["auto"] = _argument("auto", "advanced")
     """Recompute activations in the backward pass: less memory, about a third more time. Auto does
     so where the memory plan says that the device needs it."""
+    sharding: Literal["auto", "none", "full"] = _argument("auto", "advanced")
+    """With several devices: whether weights are divided over them (FSDP2); auto does where one
+    device could not hold the run."""
     dtype: Literal["auto", "fp32", "bf16"] = _argument("auto", "advanced")
     """Number format of the base model; auto is bf16 where the hardware has it, else fp32."""
     kernels: Literal["auto", "plain"] = _argument("auto", "advanced")
@@ -364,11 +367,17 @@ class Spec(BaseModel):
     """The training arguments that the user gave, as opposed to defaults."""
     gpu: GpuConfig
     devices: tuple[int, ...]
-    """GPU indices this attempt holds; () means CPU."""
+    """GPU indices this attempt holds, each of which gets a process; () means CPU."""
     memory_ratio: float = 1.0
     """Memory that past runs of this kind took, as a part of their plans (`memory_plan.history`)."""
     simulated: bool = False
-    """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU."""
+    """The devices do not exist (TUNESMITH_DEVICES=simulated:...): the run is on the CPU, in as many
+    processes as there are devices."""
+
+    @property
+    def samples_per_step(self) -> int:
+        """The effective batch: samples that an optimiser step learns from, over all devices."""
+        return samples_per_step(self.training, max(1, len(self.devices)))
 
     @property
     def wanted_checkpointing(self) -> bool | Literal["auto"]:
@@ -379,6 +388,11 @@ class Spec(BaseModel):
     def gradient_checkpointing(self) -> bool:
         """Whether it was asked for for certain."""
         return self.wanted_checkpointing is True
+
+
+def samples_per_step(training: TrainingArguments, devices: int) -> int:
+    each = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    return each * devices
 
 
 def read_request(values: Any) -> TaskRequest:

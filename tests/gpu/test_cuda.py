@@ -69,7 +69,8 @@ def tuned(family: str, dtype: Any, **others: Any) -> Any:
     made = model.add_lora(base, make_spec(lora_dropout=0, lora_r=4, **others).training)
     for weight in made.parameters():
         if weight.requires_grad:
-            weight.data = torch.randn_like(weight) * 0.1
+            # The same numbers whatever the dtype.
+            weight.data = torch.randn(weight.shape).to(weight) * 0.1
     return made.train()
 
 
@@ -91,11 +92,11 @@ def test_kernels_are_as_exact_as_the_plain_model(family: str, dtype: Any) -> Non
     assert way == "layers"
     error, limit = ((each - exact).norm() / exact.norm() for each in (ours, plain))
     print(family, dtype, f"relative gradient error {error:.2e}, plain {limit:.2e}")
-    assert float(error) < max(1.5 * float(limit), 2e-5)
+    assert float(error) < max(2 * float(limit), 2e-5)
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "lora": {"method": "lora"},
+    "lora": {"method": "lora", "neftune_noise_alpha": 5.0},
     "dora": {"method": "lora", "use_dora": True},
     "qlora4": {"method": "qlora", "quantization_bits": 4},
     "qlora8": {"method": "qlora", "quantization_bits": 8},
@@ -111,6 +112,7 @@ def test_a_method_trains_on_the_gpu_and_resumes(tiny: Path, tmp_path: Path, meth
         "num_train_epochs": 4,
         "logging_steps": 1,
         "save_steps": 5,
+        "save_total_limit": 9,
     } | METHODS[method]
     whole = Run(tmp_path / "whole", tiny).start(valid=ROWS[:2], devices=(0,), **arguments)
     assert whole.wait() == 0, whole.log
@@ -126,7 +128,7 @@ def test_a_method_trains_on_the_gpu_and_resumes(tiny: Path, tmp_path: Path, meth
     resumed = {each.step: each.loss for each in again.of(events.Metrics)}
     assert min(resumed) == 6
     for step, loss in resumed.items():
-        assert loss == pytest.approx(losses[step], rel=2e-2)
+        assert loss == pytest.approx(losses[step], rel=1e-6 if plan.way == "layers" else 2e-2)
     print(method, plan.way, losses, {step: losses[step] - loss for step, loss in resumed.items()})
 
 

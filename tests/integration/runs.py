@@ -35,14 +35,19 @@ class Run:
         self.directory.path.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(
+    def start(self, *given: Any, **named: Any) -> "Run":
+        return self.prepare(*given, **named).spawn()
+
+    def prepare(
         self,
         rows: list[dict[str, str]] = ROWS,
         valid: list[dict[str, str]] | None = None,
         gpu: dict[str, Any] | None = None,
         devices: tuple[int, ...] = (),
+        simulated: int = 0,
         **arguments: Any,
     ) -> "Run":
+        """Write what the trainer needs: `rows`, and a spec with so many simulated devices."""
         for name, split in (("train", rows), ("valid", valid)):
             if split is not None:
                 lines = [json.dumps(row, ensure_ascii=False) for row in split]
@@ -58,10 +63,11 @@ class Run:
             training=TrainingArguments(**arguments),
             given=tuple(sorted(arguments)),
             gpu=GpuConfig(**(gpu or {})),
-            devices=devices,
+            devices=devices or tuple(range(simulated)),
+            simulated=simulated > 0,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
-        return self.spawn()
+        return self
 
     def spawn(self) -> "Run":
         with self.directory.log.open("wb") as log:

@@ -189,10 +189,23 @@ def test_a_loss_that_is_no_number_ends_the_run(new_run: Any, llama: Path, tmp_pa
 
 
 def test_memory_beyond_the_cap_is_a_failure_that_says_so(new_run: Any) -> None:
-    rows = [{"instruction": "a" * 400, "input": "", "output": "b" * 400}] * 64
-    run = new_run().start(rows=rows, per_device_train_batch_size=64, gpu={"max_memory_gib": 0.25})
-    assert run.failure.code == "out_of_memory"
+    run = new_run().start(gpu={"max_memory_gib": 0.001})
+    assert run.failure.code in ("out_of_memory", "sample_out_of_memory")
     assert run.failure.params["device"] == "cpu"
+
+
+def test_a_batch_beyond_the_cap_is_cut_and_trains_all_the_same(new_run: Any) -> None:
+    rows = [{"instruction": "a" * 400, "input": "", "output": "b" * 400}] * 256
+    run = new_run().start(
+        rows=rows,
+        per_device_train_batch_size=256,
+        num_train_epochs=1,
+        gpu={"max_memory_gib": 0.12},
+    )
+    assert run.wait() == 0, run.log
+    warned = [each for each in run.of(events.Warned) if each.code == "smaller_batches"]
+    assert warned and warned[0].params["now"] < warned[0].params["before"]
+    assert run.of(events.Finished)[0].step == 1
 
 
 def test_a_full_disk_is_told_before_training(new_run: Any, tmp_path: Path) -> None:
@@ -237,3 +250,10 @@ def test_questions_are_answered_with_and_without_an_adapter(llama: Path) -> None
         check=True,
     )
     assert len(json.loads(answered.stdout)["answers"]) == 2
+
+
+def test_a_length_beyond_the_base_model_s_positions_is_a_warning(new_run: Any) -> None:
+    run = new_run().start(max_seq_length=600, max_steps=1)
+    assert run.wait() == 0, run.log
+    (warned,) = [event for event in run.of(events.Warned) if event.code == "beyond_positions"]
+    assert warned.params == {"max_seq_length": 600, "positions": 512}

@@ -9,7 +9,13 @@ import pytest
 from tests.tiny_models import make_tiny_model
 from tests.unit.families.test_recognise import CHATGLM3 as RECOGNISED
 from tunesmith import base_model
-from tunesmith.base_model import files_outside, inspect, link_problem, models_on_disk, problem_with
+from tunesmith.base_model import (
+    files_outside,
+    inspect,
+    link_problem,
+    positions_of,
+    problem_with,
+)
 from tunesmith.messages import catalogue
 
 OUTSIDE = "field.base_model_file_outside"
@@ -154,7 +160,7 @@ def test_a_hugging_face_cache_is_inside_though_made_of_links(tmp_path):
 
 
 def test_a_link_out_is_found_wherever_it_hides(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(base_model, "MOST_ENTRIES", 1)  # those that other questions look at
+    monkeypatch.setattr(base_model, "MOST_FILES", 1)  # those that other questions look at
     templates = model / "additional_chat_templates"
     templates.mkdir()
     assert link_problem(model, [tmp_path], "baseModel") is None
@@ -167,8 +173,8 @@ def test_a_link_out_is_found_wherever_it_hides(tmp_path, model, monkeypatch):
     assert link_problem(tmp_path / "nowhere", [tmp_path], "baseModel") is None
 
 
-def test_a_directory_with_a_link_out_is_told_of_without_opening_its_files(tmp_path, model_at):
-    inside, outside = model_at(tmp_path / "inside"), tmp_path / "secret.json"
+def test_a_directory_with_a_link_out_is_told_of_without_opening_its_files(model, tmp_path_factory):
+    inside, outside = model, tmp_path_factory.mktemp("outside") / "secret.json"
     (inside / "config.json").rename(outside)
     (inside / "config.json").symlink_to(outside)
     assert inspect(inside).model_type == "llama"
@@ -233,37 +239,29 @@ def test_frequencies_are_no_parameters(model):
     assert (found.parameters, found.dtype) == (15, "bfloat16")
 
 
-def test_models_on_disk_are_found_at_both_depths_and_in_a_cache(tmp_path, model_at):
-    model_at(tmp_path / "models" / "smol")
-    model_at(tmp_path / "models" / "Qwen" / "Qwen2-7B")
-    model_at(tmp_path / "models" / "models--THUDM--glm-4-9b" / "snapshots" / "abc")
-    elsewhere = model_at(tmp_path / "elsewhere")
-    (tmp_path / "models" / "linked").symlink_to(elsewhere)
-    for draft in (".smol2.downloading", "smol2.downloading", "Qwen/.Qwen3-8B.downloading"):
-        model_at(tmp_path / "models" / draft)
-    (tmp_path / "models" / "empty").mkdir()
-    (tmp_path / "models" / "a file").write_text("")
-    model_at(tmp_path / "models" / "too" / "deep" / "down")
-    (model_at(tmp_path / "models" / "no weights") / "model.safetensors").unlink()
-    found = models_on_disk([tmp_path / "models", tmp_path / "none"])
-    assert [model.name for model in found] == ["linked", "Qwen/Qwen2-7B", "smol", "THUDM/glm-4-9b"]
-    assert found[-1].path.name == "abc"
-
-
-def test_a_directory_without_end_is_left_at_some_entry(tmp_path, model_at, monkeypatch):
-    for number in range(5):
-        model_at(tmp_path / f"model-{number}")
-    monkeypatch.setattr(base_model, "MOST_ENTRIES", 3)
-    assert len(models_on_disk([tmp_path])) == 3
-
-
-@pytest.fixture
-def model_at():
-    def make(path):
-        path.mkdir(parents=True)
-        (path / "config.json").write_text('{"model_type": "llama"}')
-        (path / "tokenizer.json").write_text("{}")
-        (path / "model.safetensors").write_bytes(safetensors())
-        return path
-
-    return make
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"max_position_embeddings": 2048}, 2048),
+        ({"seq_length": 32768}, 32768),  # ChatGLM's original name
+        ({"n_positions": 1024}, 1024),
+        ({}, None),
+        (
+            {
+                "max_position_embeddings": 131072,  # LLaMA 3.1: its scaling is in it already
+                "rope_scaling": {"factor": 8.0, "original_max_position_embeddings": 8192},
+            },
+            131072,
+        ),
+        (
+            {
+                "max_position_embeddings": 32768,  # as Qwen2.5's model card tells to add YaRN
+                "rope_parameters": {"factor": 4.0, "original_max_position_embeddings": 32768},
+            },
+            131072,
+        ),
+        ({"max_position_embeddings": 64, "rope_scaling": {"factor": float("inf")}}, 64),
+    ],
+)
+def test_positions_are_those_the_model_was_made_for(config, positions):
+    assert positions_of(config) == positions

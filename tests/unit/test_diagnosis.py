@@ -88,22 +88,35 @@ def test_no_exit_file_means_the_supervisor_was_lost():
 
 
 def test_the_suggestion_against_memory_keeps_the_effective_batch():
-    change = suggested_change(
-        "out_of_memory", make_spec(per_device_train_batch_size=8, gradient_accumulation_steps=2)
-    )
+    spec = make_spec(per_device_train_batch_size=8, gradient_accumulation_steps=2)
+    change = suggested_change("out_of_memory", spec, {})
     assert change == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
 
 
 def test_with_a_batch_of_one_checkpointing_then_a_leaner_method_then_length_are_suggested():
     one = make_spec(per_device_train_batch_size=1)
-    assert suggested_change("out_of_memory", one) == {"gradient_checkpointing": True}
+    assert suggested_change("out_of_memory", one, {}) == {"gradient_checkpointing": True}
     least = {"per_device_train_batch_size": 1, "gradient_checkpointing": True}
     for method, change in (
         ("full", {"method": "lora"}),
         ("lora", {"method": "qlora"}),
         ("qlora", {"max_seq_length": 256}),
     ):
-        assert suggested_change("out_of_memory", make_spec(method=method, **least)) == change
+        spec = make_spec(method=method, **least)
+        assert suggested_change("out_of_memory", spec, {}) == change
+
+
+@pytest.mark.parametrize(
+    ("on_bad_rows", "problem", "change"),
+    [
+        ("error", "row.field_empty", {"on_bad_rows": "skip"}),
+        ("error", "row.json_array", {}),  # the rest cannot be read: there is nothing to skip to
+        ("skip", "row.too_long", {}),
+    ],
+)
+def test_a_bad_row_can_be_skipped_where_more_can_be_read(on_bad_rows, problem, change):
+    params = {"file": "train.json", "line": 3, "problem": {"code": problem, "params": {}}}
+    assert suggested_change("bad_row", make_spec(on_bad_rows=on_bad_rows), params) == change
 
 
 def test_log_lines_start_at_the_last_traceback():

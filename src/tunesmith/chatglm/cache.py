@@ -4,11 +4,13 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunesmith.chatglm.convert import Conversion, convert, read_record
+from tunesmith.draft import ENDING
 
 VERSION = 1  # another one when the same original gives another result
 
@@ -21,7 +23,8 @@ def converted(source: Path, cache_dir: Path) -> tuple[Path, Conversion]:
     root = cache_dir / "converted"
     root.mkdir(parents=True, exist_ok=True)
     target = root / f"{source.resolve().name}-{_key(source)}"
-    with _locked(root / f".{target.name}.lock"):
+    _sweep(root)
+    with _locked(_lock_of(target)):
         record = read_record(target)
         if not record:
             return target, convert(source, target)
@@ -40,11 +43,24 @@ def _key(source: Path) -> str:
     ]
 
 
+def _sweep(root: Path) -> None:
+    """Remove the drafts that converters which were killed have left."""
+    for left in root.glob(f".*{ENDING}"):
+        name = left.name.removeprefix(".").removesuffix(ENDING)
+        with suppress(BlockingIOError), _locked(_lock_of(root / name), fcntl.LOCK_NB):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lock_of(target: Path) -> Path:
+    """Return the file whose lock is held by the one process that converts to `target`."""
+    return target.with_name(f".{target.name}.lock")
+
+
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def _locked(file: Path, how: int = 0) -> Iterator[None]:
     handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | how)
         yield
     finally:
         os.close(handle)

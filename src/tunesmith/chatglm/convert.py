@@ -23,7 +23,6 @@ from tunesmith.chatglm.config import (
     original_config,
     problem,
 )
-from tunesmith.chatglm.draft import draft
 from tunesmith.chatglm.refusal import refused
 from tunesmith.chatglm.tensor_files import (
     SIZES as DTYPES,
@@ -38,6 +37,8 @@ from tunesmith.chatglm.tensor_files import (
     write_safetensors,
 )
 from tunesmith.chatglm.weights import INV_FREQ, Shape, Weight, weights
+from tunesmith.draft import draft
+from tunesmith.errors import RunFailure
 from tunesmith.families import family_of
 
 RECORD = "tunesmith_conversion.json"
@@ -45,11 +46,18 @@ FORMAT = 1
 KEPT = "chatglm"
 """Subdirectory of a converted one with the small original files that the way back needs."""
 KEPT_FILES = (
-    *("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *(
+        "tokenizer.model",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ),
     *("configuration_chatglm.py", "modeling_chatglm.py", "tokenization_chatglm.py"),
     *("quantization.py", "generation_config.json", "LICENSE", "MODEL_LICENSE"),
 )
 LARGEST_KEPT = 64 << 20  # bytes
+SPARE = 64 << 20  # bytes beyond the weights: tokenizer, configuration
 
 OnShard = Callable[[int, int, str], None]
 """Hears number (from 1), count and file name of each weights file when it is written."""
@@ -68,7 +76,8 @@ class Conversion:
 def convert(source: Path, target: Path, on_shard: OnShard = lambda *_: None) -> Conversion:
     """Make `target` a directory that stock transformers loads, from an original one.
 
-    Raises InvalidInput naming what cannot be converted, Conflict and RunFailure (see `draft`).
+    Raises InvalidInput naming what cannot be converted, Conflict and RunFailure (see `draft`),
+    RunFailure `convert_no_space`.
     """
     config = _read_config(source)
     if not is_original(config):
@@ -81,7 +90,8 @@ def convert(source: Path, target: Path, on_shard: OnShard = lambda *_: None) -> 
     shards = _shards(source)
     tokenizer = tokenizers.build(source, family)
     warnings = tuple(_warnings(source, tokenizer, native["vocab_size"]))
-    with draft(target, sum(shard.path.stat().st_size for shard in shards)) as directory:
+    with draft(target) as directory:
+        _require_space(directory, shards)
         inv_freq = _write_native(source, native, shards, directory, on_shard)
         if tokenizer is not None:
             _write_tokenizer(tokenizer, directory)
@@ -118,9 +128,10 @@ def restore(source: Path, target: Path, on_shard: OnShard = lambda *_: None) -> 
     shards = _shards(source)
     kept = source / KEPT
     warnings: tuple[dict[str, Any], ...] = ()
-    if not (kept / tokenizers.FILE).is_file():
+    if not any((kept / name).is_file() for name in (tokenizers.FILE, tokenizers.FAST_FILE)):
         warnings = ({"code": "chatglm_no_tokenizer", "params": {"path": str(source)}},)
-    with draft(target, sum(shard.path.stat().st_size for shard in shards)) as directory:
+    with draft(target) as directory:
+        _require_space(directory, shards)
         _write_original(source, native, shards, record, directory, on_shard)
         _write_json(directory / "config.json", config)
         _keep_files(kept, directory)
@@ -135,6 +146,14 @@ def read_record(directory: Path) -> dict[str, Any]:
         return {}
     known = isinstance(record, dict) and record.get("format") == FORMAT
     return record if known else {}
+
+
+def _require_space(directory: Path, shards: list[Shard]) -> None:
+    needed = sum(shard.path.stat().st_size for shard in shards) + SPARE
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        sizes = {"needed_gib": f"{needed / 2**30:.1f}", "free_gib": f"{free / 2**30:.1f}"}
+        raise RunFailure("convert_no_space", path=str(directory.parent), **sizes)
 
 
 def _write_native(

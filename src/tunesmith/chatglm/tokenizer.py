@@ -13,6 +13,8 @@ from tunesmith.chatglm.refusal import refused
 from tunesmith.chatglm.sentencepiece_model import BPE, NORMAL, SentencePieceModel, read_model
 
 FILE = "tokenizer.model"
+FAST_FILE = "tokenizer.json"
+"""What some directories have instead: a fast tokenizer that somebody made of it."""
 LARGEST_FILE = 64 << 20  # bytes
 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
@@ -62,6 +64,7 @@ TEMPLATES: dict[ChatGLMFamily, str] = {
 """Chat templates in Jinja, for other programs: training has the families' exact formats."""
 
 _UNKNOWN = "<unk>"
+_WORDS = ("sop", "eop")  # control tokens only as whole words: "sophisticated" must not be cut
 
 # How GLM-4 cuts text before merging.
 _GLM4_PATTERN = (
@@ -71,22 +74,45 @@ _GLM4_PATTERN = (
 
 
 def build(directory: Path, family: ChatGLMFamily) -> Any:
-    """Return the fast tokenizer of an original directory, None if it has no tokenizer.model.
+    """Return the fast tokenizer of an original directory, None if it has none.
 
-    Raises InvalidInput `chatglm_tokenizer`.
+    Made of tokenizer.model, or of tokenizer.json where there is only that. Raises InvalidInput
+    `chatglm_tokenizer`.
     """
-    file = directory / FILE
-    if not file.is_file():
+    file = next((directory / n for n in (FILE, FAST_FILE) if (directory / n).is_file()), None)
+    if file is None:
         return None
     try:
         if file.stat().st_size > LARGEST_FILE:
             raise ValueError(f"it has more than {LARGEST_FILE >> 20} MiB")
         data = file.read_bytes()
+        if file.name == FAST_FILE:
+            return _ready_made(data, family)
         if family == "glm-4":
             return _glm4(_ranks(data))
         return _chatglm(read_model(data), family)
     except (OSError, ValueError) as error:
         raise refused("chatglm_tokenizer", path=str(file), reason=str(error)) from error
+
+
+def _ready_made(data: bytes, family: ChatGLMFamily) -> Any:
+    from tokenizers import AddedToken, Tokenizer
+
+    try:
+        backend = Tokenizer.from_str(data.decode())
+    except Exception as error:  # of the Rust library, which has no class of its own for it
+        raise ValueError(f"it is no tokenizer.json: {error}") from error
+    ends = {"</s>", _UNKNOWN} if family != "glm-4" else {"<|endoftext|>"}
+    for token in (*CONTROLS[family], *sorted(ends)):
+        if backend.token_to_id(token) is None:
+            raise ValueError(f"it has no token {token}, as {family} has")
+    backend.add_special_tokens(
+        [
+            AddedToken(token, normalized=False, special=True, single_word=token in _WORDS)
+            for token in CONTROLS[family]
+        ]
+    )
+    return _fast_of(backend, family)
 
 
 def _chatglm(model: SentencePieceModel, family: ChatGLMFamily) -> Any:
@@ -115,12 +141,11 @@ def _chatglm(model: SentencePieceModel, family: ChatGLMFamily) -> Any:
     )
     backend.add_special_tokens(
         [
-            # "sophisticated" must not be cut.
-            AddedToken(token, normalized=False, special=True, single_word=token in ("sop", "eop"))
+            AddedToken(token, normalized=False, special=True, single_word=token in _WORDS)
             for token in controls
         ]
     )
-    return _fast(backend, family, end="</s>", pad=_UNKNOWN, begin="sop", unknown=_UNKNOWN)
+    return _fast_of(backend, family)
 
 
 def _require_known_kind(model: SentencePieceModel) -> None:
@@ -193,7 +218,7 @@ def _glm4(ranks: dict[bytes, int]) -> Any:
     backend.add_special_tokens(
         [AddedToken(token, normalized=False, special=True) for token in CONTROLS["glm-4"]]
     )
-    return _fast(backend, "glm-4", end="<|endoftext|>", pad="<|endoftext|>", begin="<sop>")
+    return _fast_of(backend, "glm-4")
 
 
 def _byte_letters() -> list[str]:
@@ -205,18 +230,15 @@ def _byte_letters() -> list[str]:
     return [letters[byte] for byte in range(256)]
 
 
-def _fast(
-    backend: Any,
-    family: ChatGLMFamily,
-    *,
-    end: str,
-    pad: str,
-    begin: str,
-    unknown: str | None = None,
-) -> Any:
+def _fast_of(backend: Any, family: ChatGLMFamily) -> Any:
+    """Return transformers' tokenizer around `backend`, which knows the family's tokens."""
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
+    if family == "glm-4":
+        end, pad, begin, unknown = "<|endoftext|>", "<|endoftext|>", "<sop>", None
+    else:
+        end, pad, begin, unknown = "</s>", _UNKNOWN, "sop", _UNKNOWN
     specials = [(token, backend.token_to_id(token)) for token in ("[gMASK]", begin)]
     backend.post_processor = processors.TemplateProcessing(
         single=f"[gMASK] {begin} $A", pair=f"[gMASK] {begin} $A $B", special_tokens=specials

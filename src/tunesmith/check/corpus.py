@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tunesmith.check.near import near_duplicates, signatures
 from tunesmith.check.quality import Rule
-from tunesmith.check.report import Place
+from tunesmith.check.report import Place, Report
 from tunesmith.check.scan import Scan, whole_text
 from tunesmith.dataset import Conversation
 
@@ -59,6 +59,12 @@ class ScannedSplit:
     def samples(self) -> NDArray[np.uint64]:
         return self.file.scan.samples[self.indices]
 
+    @property
+    def drawn(self) -> int:
+        """How many of its samples were drawn."""
+        drawn = np.fromiter(self.file.texts, dtype=np.int64, count=len(self.file.texts))
+        return int(np.count_nonzero(np.isin(drawn, self.indices)))
+
     def having(self, rule: Rule) -> Indices:
         """Return the samples for which `rule` holds."""
         rules = self.file.scan.rules[self.indices]
@@ -77,6 +83,20 @@ class Repeats:
     near: list[tuple[ScannedSplit, int, ScannedSplit, int]] = field(default_factory=list)
     """A sample, and the earlier one that it nearly repeats."""
     compared: int = 0
+    near_complete: bool = True
+    """False where so many are alike that not all likely pairs were compared."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The report, and what a cleaned copy is made from."""
+
+    report: Report
+    files: list[ScannedFile]
+    splits: list[ScannedSplit]
+    repeats: Repeats
+    readable: dict[Path, Path]
+    """Where each file lies in UTF-8."""
 
 
 def shown(text: str) -> str:
@@ -153,7 +173,9 @@ def nearly(
     def texts_of(wanted: Sequence[int]) -> list[str]:
         return [whole_text(compared[each][0].file.texts[compared[each][1]]) for each in wanted]
 
-    for index, root in near_duplicates(np.concatenate(rows), texts_of).items():
+    near = near_duplicates(np.concatenate(rows), texts_of)
+    found.near_complete = near.complete
+    for index, root in near.repeats.items():
         found.near.append((*compared[index], *compared[root]))
 
 

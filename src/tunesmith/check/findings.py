@@ -57,6 +57,8 @@ def of_files(files: Sequence[ScannedFile], skip_bad_rows: bool) -> Iterator[Find
             places = [Place(file=name, line=int(line)) for line in file.scan.bad_lines[:EXAMPLES]]
             severity: Severity = "warning" if skip_bad_rows else "error"
             yield finding(severity, "bad_rows", bad, places, file=name)
+        if (line := file.scan.unreadable_from) is not None:
+            yield finding("error", "rest_unreadable", 1, [Place(file=name, line=line)], file=name)
 
 
 def of_sizes(splits: Sequence[ScannedSplit], complete: bool) -> Iterator[Finding]:
@@ -91,6 +93,8 @@ def of_repeats(splits: Sequence[ScannedSplit], repeats: Repeats) -> Iterator[Fin
     if near:
         places = [a.file.place(i, (b.file, j)) for a, i, b, j in near[:EXAMPLES]]
         yield finding("warning", "near_duplicates", len(near), places, compared=repeats.compared)
+    if not repeats.near_complete:
+        yield finding("info", "near_incomplete", repeats.compared)
     for split, leaked, sources in repeats.leaks:
         if len(leaked):
             pairs = zip(leaked[:EXAMPLES].tolist(), sources.tolist(), strict=False)

@@ -1,21 +1,20 @@
 """Writes a cleaned copy of a data set, and line by line what was dropped from it."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tunesmith.check.corpus import ScannedFile
+from tunesmith.check.corpus import Checked, ScannedFile
 from tunesmith.check.quality import Rule
 from tunesmith.check.report import Fixed
-from tunesmith.check.run import Checked
 from tunesmith.dataset import BadRow, read_rows
-from tunesmith.errors import Refused
+from tunesmith.dataset.source import LONGEST_ROW
+from tunesmith.draft import draft
+from tunesmith.errors import Refused, RunFailure
 
 DROPPED = "dropped.jsonl"
-LONGEST_LINE = 64 << 20  # bytes
 
 Lines = dict[int, str]
 """Line -> why it is dropped."""
@@ -34,32 +33,31 @@ def fix(checked: Checked, target: Path, drop_near: bool) -> Fixed:
     """Write the cleaned copy to `target`, whole or not at all.
 
     JSONL keeps its lines as they are, in UTF-8; other formats become JSONL with `messages`. What
-    validation or test has too is dropped from train. Raises Refused.
+    validation or test has too is dropped from train. The copy is a data set whatever the file was
+    called: the first file is `train.jsonl`. Raises Refused.
     """
     drops = _drops(checked, drop_near)
-    draft = target.with_name(f".{target.name}.tunesmith")
     kept = 0
     reasons: Counter[str] = Counter()
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        with (draft / DROPPED).open("w", encoding="utf-8") as dropped:
-            for file in checked.files:
+        with (
+            draft(target) as directory,
+            (directory / DROPPED).open("w", encoding="utf-8") as dropped,
+        ):
+            for number, file in enumerate(checked.files):
+                name = file.path.stem if number else "train"
                 lines = drops[file.path]
                 for line, reason in sorted(lines.items()):
                     row = {"file": file.path.name, "line": line, "reason": reason}
                     dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
                     reasons[reason] += 1
-                with (draft / f"{file.path.stem}.jsonl").open("wb") as out:
+                with (directory / f"{name}.jsonl").open("wb") as out:
                     kept += _copy(checked.readable[file.path], file.format, lines, out)
-        if target.exists():
-            target.rmdir()
-        draft.rename(target)
+    except RunFailure as failure:  # the disk has filled
+        raise Refused(failure.code, **failure.params) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise Refused("file_unwritable", path=str(target), reason=reason) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Fixed(path=str(target), kept=kept, dropped=sum(reasons.values()), reasons=dict(reasons))
 
 
@@ -73,6 +71,8 @@ def _drops(checked: Checked, drop_near: bool) -> dict[Path, Lines]:
     for file in checked.files:
         for line in file.scan.bad_lines.tolist():
             drops[file.path][line] = "bad_row"
+        if (last := file.scan.unreadable_from) is not None:
+            drops[file.path][last] = "rest_unreadable"
     for split in checked.splits:
         for index in split.having(Rule.GARBLED).tolist():
             drop(split.file, index, "garbled")
@@ -106,8 +106,10 @@ def _copy(file: Path, format: str, lines: Lines, out: BinaryIO) -> int:
 
 def _jsonl(file: Path, lines: Lines) -> Iterator[bytes]:
     with file.open("rb") as source:
-        reading = iter(lambda: source.readline(LONGEST_LINE), b"")
+        reading = iter(lambda: source.readline(LONGEST_ROW), b"")
         for number, line in enumerate(reading, start=1):
+            if len(line) == LONGEST_ROW:  # as `read_rows` does: no line is that long
+                return
             text = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
             if text and number not in lines:
                 yield text

@@ -12,6 +12,7 @@ from tunesmith.check.report import Bin, Lengths
 from tunesmith.dataset import Conversation
 
 ROWS_AT_ONCE = 2000
+CHARACTERS_AT_ONCE = 8 << 20
 NO_LIMIT = 1 << 30  # tokens: nothing is cut
 PERCENTILES = (50, 90, 95, 99, 100)
 
@@ -21,6 +22,7 @@ class Counter:
 
     def __init__(self, base_model: Path, system_prompt: str | None) -> None:
         """Raises RunFailure for a base model whose tokenizer or template cannot be used."""
+        from tunesmith.base_model import inspect
         from tunesmith.chatglm.original import original_tokenizer
         from tunesmith.families import family_of
         from tunesmith.prompt.prompt import Prompt
@@ -28,6 +30,8 @@ class Counter:
 
         self._tokenizer: Any = original_tokenizer(base_model) or load_tokenizer(base_model)
         self._prompt = Prompt(self._tokenizer, family_of(base_model), system_prompt)
+        self.positions = inspect(base_model).max_positions
+        """Tokens that the base model was made for; None if it does not tell."""
 
     @property
     def control_tokens(self) -> list[str]:
@@ -61,8 +65,16 @@ class Counted:
 
 def in_parts(rows: Sequence[Conversation]) -> Iterator[Sequence[Conversation]]:
     """Yield `rows` in parts, whose tokens are no burden on the memory."""
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield rows[start : start + ROWS_AT_ONCE]
+    part: list[Conversation] = []
+    characters = 0
+    for row in rows:
+        part.append(row)
+        characters += sum(len(question) + len(answer) for question, answer in row.turns)
+        if len(part) == ROWS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
 
 
 def summary(

@@ -4,11 +4,12 @@ A text's pieces are three characters in a row where they are Chinese, Japanese o
 five: no language needs spaces. Two texts are near duplicates when at least `THRESHOLD` of all
 their different pieces are in both. With 16 bands of 8 values a pair at the threshold is a
 candidate with probability 0.95, one at 0.9 with 0.9999 (Leskovec et al., Mining of Massive
-Datasets, section 3.4).
+Datasets, section 3.4). Where thousands of texts are alike each has many candidates: those whose
+signatures agree too little are never compared, of the others only the likeliest.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 THRESHOLD = 0.8
 PERMUTATIONS = 128
 BANDS = 16
-KEPT_PIECES = 4096  # texts whose pieces are kept while pairs are verified
+# Of `PERMUTATIONS` values, how many a pair must share to be compared. One at the threshold shares
+# fewer with probability 0.001 (binomial distribution).
+LIKELY = 88
+MOST_COMPARED = 3  # candidates a text is compared with,
+MORE_COMPARED = 50_000  # and pairs beyond that in all: in small data nothing is left out
+LONGEST_COMPARED = 1 << 20  # characters of a text
+PIECES_AT_ONCE = 1 << 21  # pieces in memory while signatures are made: 16 MiB
+PIECES_KEPT = 1 << 23  # pieces in memory while pairs are verified: 64 MiB
 
 Pieces = NDArray[np.uint64]
 
@@ -27,12 +35,17 @@ _SHIFT = np.uint64(29)
 
 def pieces(text: str) -> Pieces:
     """Return the different pieces of `text` as sorted 64-bit hashes; case and blanks count not."""
-    return np.unique(_pieces(text))
+    # Not np.unique, whose hash table is slower than this for texts of a usual length.
+    found = np.sort(_pieces(text))
+    different = np.ones(len(found), dtype=np.bool_)
+    np.not_equal(found[1:], found[:-1], out=different[1:])
+    return found[different]
 
 
 def similarity(one: Pieces, other: Pieces) -> float:
     """Return the Jaccard similarity: pieces in both, of all pieces."""
-    shared = len(np.intersect1d(one, other, assume_unique=True))
+    places = np.minimum(np.searchsorted(one, other), len(one) - 1)
+    shared = np.count_nonzero(one[places] == other)
     return shared / (len(one) + len(other) - shared)
 
 
@@ -40,45 +53,93 @@ def signatures(texts: Iterable[str], seed: int) -> NDArray[np.uint32]:
     """Return a row of `PERMUTATIONS` MinHash values for each text."""
     from rensa import RMinHash
 
-    all_pieces = [_pieces(text) for text in texts]
-    if not all_pieces:
-        return np.zeros((0, PERMUTATIONS), dtype=np.uint32)
-    offsets = np.cumsum([0, *map(len, all_pieces)], dtype=np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        np.concatenate(all_pieces), offsets, PERMUTATIONS, seed
-    )
-    return np.array(matrix.to_rows(), dtype=np.uint32)
+    rows = [np.zeros((0, PERMUTATIONS), dtype=np.uint32)]
+    for part in _parts(map(_pieces, texts)):
+        offsets = np.cumsum([0, *map(len, part)], dtype=np.uint64)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            np.concatenate(part), offsets, PERMUTATIONS, seed
+        )
+        rows.append(np.array(matrix.to_rows(), dtype=np.uint32))
+    return np.concatenate(rows)
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """What nearly repeats what, by numbers of texts."""
+
+    repeats: dict[int, int]
+    """For each near duplicate the earlier text it repeats, which is none itself."""
+    complete: bool
+    """False where a text had more likely candidates than it was compared with."""
 
 
 def near_duplicates(
     rows: NDArray[np.uint32], texts_of: Callable[[Sequence[int]], Sequence[str]]
-) -> dict[int, int]:
-    """Return for each near duplicate the earlier text it repeats, which is none itself.
+) -> NearDuplicates:
+    """Find near duplicates among texts with the signatures `rows`, in the order they are kept.
 
-    `rows` are the signatures in the order in which texts are kept; `texts_of` gives the texts
-    of some.
+    `texts_of` gives the texts of some numbers.
     """
     earlier = _candidates(rows)
-
-    @lru_cache(maxsize=KEPT_PIECES)
-    def pieces_of(index: int) -> Pieces:
-        return pieces(texts_of([index])[0])
-
+    kept = _Kept(texts_of)
     repeats: dict[int, int] = {}
+    more, complete = MORE_COMPARED, True
     for index in np.flatnonzero((earlier >= 0).any(axis=0)).tolist():
-        roots = dict.fromkeys(
-            repeats.get(each, each) for each in earlier[:, index].tolist() if each >= 0
+        roots = list(
+            dict.fromkeys(
+                repeats.get(each, each) for each in earlier[:, index].tolist() if each >= 0
+            )
         )
-        for root in roots:
-            if similarity(pieces_of(root), pieces_of(index)) >= THRESHOLD:
-                repeats[index] = root
+        agreeing = np.count_nonzero(rows[roots] == rows[index], axis=1)
+        likeliest = np.argsort(-agreeing, kind="stable")[: np.count_nonzero(agreeing >= LIKELY)]
+        allowed = min(len(likeliest), MOST_COMPARED + more)
+        more -= max(allowed - MOST_COMPARED, 0)
+        for place in likeliest[:allowed].tolist():
+            if similarity(kept.of(roots[place]), kept.of(index)) >= THRESHOLD:
+                repeats[index] = roots[place]
                 break
-    return repeats
+        else:
+            complete = complete and len(likeliest) == allowed
+    return NearDuplicates(repeats, complete)
+
+
+class _Kept:
+    """The pieces of the texts asked for; all are forgotten when they become too many."""
+
+    def __init__(self, texts_of: Callable[[Sequence[int]], Sequence[str]]) -> None:
+        self._texts_of = texts_of
+        self._kept: dict[int, Pieces] = {}
+        self._size = 0
+
+    def of(self, index: int) -> Pieces:
+        if (known := self._kept.get(index)) is not None:
+            return known
+        found = pieces(self._texts_of([index])[0])
+        if self._size + len(found) > PIECES_KEPT:
+            self._kept.clear()
+            self._size = 0
+        self._kept[index] = found
+        self._size += len(found)
+        return found
+
+
+def _parts(all_pieces: Iterable[Pieces]) -> Iterator[list[Pieces]]:
+    """Put the pieces of texts together, until they are `PIECES_AT_ONCE`."""
+    part: list[Pieces] = []
+    size = 0
+    for each in all_pieces:
+        part.append(each)
+        size += len(each)
+        if size >= PIECES_AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _pieces(text: str) -> Pieces:
     """As `pieces`, in the text's order and with repetitions."""
-    normal = " ".join(text.lower().split())
+    normal = " ".join(text[:LONGEST_COMPARED].lower().split())
     raw = np.frombuffer(normal.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     count = max(len(raw) - 2, 1)  # a piece starts at each character but the last two
     points = np.zeros(count + 4, dtype=np.uint64)

@@ -105,6 +105,8 @@ class Duplicates(_Part):
     conflicting: int
     """Questions that have different answers."""
     near: int
+    near_complete: bool
+    """False: there may be more near duplicates, so many samples are alike."""
     compared: int
     """Samples that were compared for near duplicates."""
     threshold: float

@@ -13,27 +13,26 @@ import numpy as np
 
 from tunesmith.check import findings as find
 from tunesmith.check.corpus import (
+    Checked,
     Repeats,
     ScannedFile,
     ScannedSplit,
     conflicts,
     exact,
-    most_common,
     nearly,
-    shown,
 )
+from tunesmith.check.diversity import diversity_of
 from tunesmith.check.encoding import kind_and_encoding, rewrite
+from tunesmith.check.fix import claim, fix
 from tunesmith.check.lengths import Counter, in_parts, summary
 from tunesmith.check.near import THRESHOLD
 from tunesmith.check.quality import FAMILY_CONTROLS
 from tunesmith.check.report import (
-    Diversity,
     Duplicates,
     Finding,
     Leakage,
     Lengths,
     Place,
-    Repeated,
     Report,
     Shown,
     ShownTurn,
@@ -52,8 +51,6 @@ SAMPLED_OF_OTHERS = 10_000  # of them from validation and test each
 DIVIDING_SHARE = 0.25  # of the time there is, to read all rows before they are divided
 READING_SHARE = 0.5
 UNDIVIDED = ("bad_row", "dataset_empty", "dataset_all_bad", "dataset_encoding")
-MOST_REPEATED = 5
-CHARACTERS_OF_OPENING, WORDS_OF_OPENING = 8, 4
 
 Progress = Callable[[str, float], None]
 """Hears the stage (a key of `cli.check`) and how many rows of it are done."""
@@ -74,18 +71,6 @@ class Request:
     """Time there is; None reads everything."""
     roots: tuple[str, ...] | None = None
     """Directories that the files must be in; None allows any."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The report, and what a cleaned copy is made from."""
-
-    report: Report
-    files: list[ScannedFile]
-    splits: list[ScannedSplit]
-    repeats: Repeats
-    readable: dict[Path, Path]
-    """Where each file lies in UTF-8."""
 
 
 def check(
@@ -203,7 +188,8 @@ def _scanned(split: Split, file: ScannedFile) -> ScannedSplit:
     if split.rows is None:
         return ScannedSplit(split.name, file, every, len(file.scan.bad_lines))
     belongs = np.isin(file.scan.ordinals, split.rows)
-    bad = int(np.count_nonzero(np.isin(file.scan.bad_ordinals, split.rows)))
+    # What cannot be divided is told with the first of them.
+    bad = len(file.scan.bad_lines) if split.name == "train" else 0
     return ScannedSplit(split.name, file, every[belongs], bad)
 
 
@@ -221,7 +207,7 @@ def _judge(
     repeats = exact(splits)
     nearly(splits, repeats, request.seed, clock.steps(lambda n: progress("comparing", 1000 * n)))
     sampled = sum(len(file.scan.chosen) for file in files)
-    diversity = _diversity(splits)
+    diversity = diversity_of(splits[0])
     complete = clock.in_time and all(file.scan.complete for file in files)
     findings: list[Finding] = [
         *find.of_files(files, request.skip_bad_rows),
@@ -231,7 +217,7 @@ def _judge(
         *find.of_repeats(splits, repeats),
         *find.of_lengths(lengths),
         *find.of_quality(splits),
-        *find.of_diversity(diversity, sampled),
+        *find.of_diversity(diversity, splits[0].drawn),
     ]
     bad = [row for file in files for row in _wrong_rows(file)]
     report = Report(
@@ -248,6 +234,7 @@ def _judge(
             exact=sum(len(copies) for _, copies, _ in repeats.copies),
             conflicting=len(conflicts(splits[0])),
             near=sum(a is b for a, _, b, _ in repeats.near),
+            near_complete=repeats.near_complete,
             compared=repeats.compared,
             threshold=THRESHOLD,
         ),
@@ -296,10 +283,12 @@ def _lengths(
     silent = 0
     refused: list[Place] = []
     tokens: Counts[str] = Counts()
-    steps = clock.steps(lambda parts: progress("counting", 2000 * parts))
+    rows = 0
+    steps = clock.steps(lambda _: progress("counting", rows))
     for file in files:
         for part, _ in zip(in_parts([row for _, row in file.scan.chosen]), steps, strict=False):
             counted = counter.count(part, limit)
+            rows += len(part)
             lengths.append(counted.lengths)
             silent += counted.without_answer
             refused += (Place(file=file.path.name, line=line) for line, _ in counted.refused)
@@ -308,46 +297,11 @@ def _lengths(
     if refused:
         names = list(tokens)
         found.append(find.finding("error", "control_refused", len(refused), refused, tokens=names))
-    return summary(np.concatenate(lengths), "tokens", limit, silent), found
-
-
-def _diversity(splits: Sequence[ScannedSplit]) -> Diversity:
-    train = splits[0]
-    scan, file = train.file.scan, train.file
-    questions, answers = scan.questions[train.indices], scan.answers[train.indices]
-    openings: Counts[str] = Counts()
-    first: dict[str, int] = {}
-    members = set(train.indices.tolist())
-    for index, row in scan.chosen:
-        if index in members:
-            opening = opening_of(row.turns[0].question)
-            openings[opening] += 1
-            first.setdefault(opening, index)
-    repeated = []
-    for place, count in most_common(answers, MOST_REPEATED):
-        index = int(train.indices[place])
-        same = np.flatnonzero(answers == answers[place])
-        known = next((file.texts[i] for i in train.indices[same].tolist() if i in file.texts), None)
-        text = "" if known is None else shown(known.turns[-1].answer)
-        line = int(scan.lines[index])
-        repeated.append(Repeated(text=text, count=count, line=line, file=file.path.name))
-    return Diversity(
-        questions=len(questions),
-        distinct_questions=len(np.unique(questions)),
-        openings=[
-            Repeated(text=text, count=count, line=int(scan.lines[first[text]]), file=file.path.name)
-            for text, count in openings.most_common(MOST_REPEATED)
-            if count > 1
-        ],
-        answers=repeated,
-    )
-
-
-def opening_of(question: str) -> str:
-    """Return the first words of a question; of one without spaces its first characters."""
-    words = question[:200].split(maxsplit=WORDS_OF_OPENING)[:WORDS_OF_OPENING]
-    text = " ".join(words)
-    return text if text.isascii() else text[:CHARACTERS_OF_OPENING]
+    tokens_of = np.concatenate(lengths)
+    positions = limit if counter.positions is None else counter.positions
+    if limit > positions and (beyond := int(np.count_nonzero(tokens_of > positions))):
+        found.append(find.finding("warning", "beyond_positions", beyond, positions=positions))
+    return summary(tokens_of, "tokens", limit, silent), found
 
 
 def _wrong_rows(file: ScannedFile) -> Iterator[WrongRow]:
@@ -389,8 +343,6 @@ def run(values: Mapping[str, Any], progress: Progress = lambda stage, rows: None
 
     Raises InvalidInput or Refused.
     """
-    from tunesmith.check.fix import claim, fix
-
     asked = dict(values)
     target = asked.pop("fix", None)
     drop_near = asked.pop("drop_near_duplicates", False)

@@ -17,6 +17,7 @@ from tunesmith.dataset import BadRow, Conversation
 BAD_ROWS_KEPT = 100
 FIRST_KEPT = 5
 ROWS_PER_REPORT = 5000
+MOST_CHARACTERS = 128 << 20  # of the texts of a sample: from then on it is a smaller one
 ROWS_OF_A_TURN = 1000  # rows that one of several processes takes before the next one's turn
 
 _BETWEEN = "\x1f"  # between the texts of a sample: "ab" + "c" is not "a" + "bc"
@@ -41,8 +42,9 @@ class Scan:
     ordinals: NDArray[np.int64]
     """Which row of the file it is, from 0, bad ones counted."""
     turns: NDArray[np.uint32]
-    bad_ordinals: NDArray[np.int64]
     bad_lines: NDArray[np.int64]
+    unreadable_from: int | None
+    """Line of the bad row after which nothing could be read."""
     first_bad: list[BadRow]
     chosen: list[tuple[int, Conversation]]
     """The sample drawn: index into the arrays, and the conversation; by index."""
@@ -63,19 +65,23 @@ def scan(
     deadline: float | None = None,
     progress: Callable[[int], None] = lambda rows: None,
     part: tuple[int, int] = (0, 1),
+    most_characters: int = MOST_CHARACTERS,
 ) -> Scan:
     """Read `rows` until they or the time (`time.monotonic`) ends.
 
     `progress` hears now and then how many rows were read. `part` (which, of how many) leaves all
-    rows but every n-th thousand to other processes: `merged` puts the parts together.
+    rows but every n-th thousand to other processes: `merged` puts the parts together. A sample with
+    more than `most_characters` is halved, as often as it must be.
     """
     which, parts = part
-    draw = random.Random(seed).random  # noqa: S311  (a sample, no secret)
+    chance = random.Random(seed)  # noqa: S311  (a sample, no secret)
     samples, contexts, questions, answers = (array("Q") for _ in range(4))
     characters, turns, rules = array("I"), array("I"), array("H")
-    lines, ordinals, bad_lines, bad_ordinals = (array("q") for _ in range(4))
+    lines, ordinals, bad_lines = (array("q") for _ in range(3))
     first_bad: list[BadRow] = []
     chosen: list[tuple[int, Conversation]] = []
+    characters_chosen = 0
+    unreadable_from: int | None = None
     complete = True
     for ordinal, row in enumerate(rows):
         if ordinal % ROWS_PER_REPORT == ROWS_PER_REPORT - 1:
@@ -87,7 +93,8 @@ def scan(
             continue
         if isinstance(row, BadRow):
             bad_lines.append(row.line)
-            bad_ordinals.append(ordinal)
+            if row.ends_file:
+                unreadable_from = row.line
             if len(first_bad) < BAD_ROWS_KEPT:
                 first_bad.append(row)
             continue
@@ -106,10 +113,19 @@ def scan(
         ordinals.append(ordinal)
         turns.append(len(row.turns))
         # Reservoir sampling (Vitter's algorithm R): each row with the same probability.
-        if index < sample_size:
+        if len(chosen) < sample_size and len(chosen) == index:
             chosen.append((index, row))
-        elif (place := int(draw() * (index + 1))) < sample_size:
+        elif (place := int(chance.random() * (index + 1))) < sample_size:
+            characters_chosen -= characters[chosen[place][0]]
             chosen[place] = (index, row)
+        else:
+            continue
+        characters_chosen += len(text)
+        while characters_chosen > most_characters and len(chosen) > 1:
+            # A part of a sample by chance is one, too.
+            sample_size = len(chosen) // 2
+            chosen = chance.sample(chosen, sample_size)
+            characters_chosen = sum(characters[each] for each, _ in chosen)
     chosen.sort(key=lambda each: each[0])
 
     def array_of(values: "array[int]", kind: Any) -> Any:
@@ -125,8 +141,8 @@ def scan(
         lines=array_of(lines, np.int64),
         ordinals=array_of(ordinals, np.int64),
         turns=array_of(turns, np.uint32),
-        bad_ordinals=array_of(bad_ordinals, np.int64),
         bad_lines=array_of(bad_lines, np.int64),
+        unreadable_from=unreadable_from,
         first_bad=first_bad,
         chosen=chosen,
         first=[row for _, row in chosen[:FIRST_KEPT]],
@@ -139,13 +155,11 @@ def merged(scans: Sequence[Scan]) -> Scan:
     if len(scans) == 1:
         return scans[0]
     order = np.argsort(np.concatenate([each.ordinals for each in scans]), kind="stable")
-    bad_order = np.argsort(np.concatenate([each.bad_ordinals for each in scans]), kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
 
     def joined(name: str) -> Any:
-        values = np.concatenate([getattr(each, name) for each in scans])
-        return values[bad_order if name.startswith("bad_") else order]
+        return np.concatenate([getattr(each, name) for each in scans])[order]
 
     first_bad = sorted((row for each in scans for row in each.first_bad), key=lambda row: row.line)
     chosen: list[tuple[int, Conversation]] = []
@@ -156,8 +170,11 @@ def merged(scans: Sequence[Scan]) -> Scan:
     chosen.sort(key=lambda each: each[0])
     names = [each.name for each in fields(Scan)]
     arrays = [name for name in names if isinstance(getattr(scans[0], name), np.ndarray)]
+    arrays.remove("bad_lines")
     return Scan(
         **{name: joined(name) for name in arrays},
+        bad_lines=np.sort(np.concatenate([each.bad_lines for each in scans])),
+        unreadable_from=next((e.unreadable_from for e in scans if e.unreadable_from), None),
         first_bad=first_bad[:BAD_ROWS_KEPT],
         chosen=chosen,
         first=[row for _, row in chosen[:FIRST_KEPT]],

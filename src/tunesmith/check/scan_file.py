@@ -4,12 +4,14 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.check.quality import finder
-from tunesmith.check.scan import Scan, merged, scan
+from tunesmith.check.scan import MOST_CHARACTERS, Scan, merged, scan
 from tunesmith.dataset import read_rows
+from tunesmith.errors import TunesmithError
 
 # Bytes from which more processes are worth their start. Reading is a sixth of the work, so more
 # than a few gain nothing.
@@ -35,7 +37,8 @@ def scan_file(
 ) -> Scan:
     """Return what is in `file`; from `large` bytes on by several processes.
 
-    Raises RunFailure for one that cannot be read.
+    Raises RunFailure for one that cannot be read, and TunesmithError where a process was killed,
+    as the kernel does when memory runs out.
     """
     parts = 1
     if file.path.stat().st_size >= large:
@@ -47,7 +50,10 @@ def scan_file(
     with ProcessPoolExecutor(parts - 1, mp_context=context) as pool:
         others = [pool.submit(_part, file, (which, parts)) for which in range(1, parts)]
         own = _part(file, (0, parts), progress)
-        return merged([own, *(each.result() for each in others)])
+        try:
+            return merged([own, *(each.result() for each in others)])
+        except BrokenProcessPool as error:
+            raise TunesmithError("side_process_failed", reason=str(error)) from None
 
 
 def _part(
@@ -61,4 +67,5 @@ def _part(
         deadline=file.deadline,
         progress=progress,
         part=part,
+        most_characters=MOST_CHARACTERS // part[1],
     )

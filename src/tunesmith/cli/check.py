@@ -34,7 +34,9 @@ def check(
             metavar="PARTS", help="Split train.jsonl first, as a task does: 0.8,0.15,0.05"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of what is sampled.")] = 42,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and of what is sampled.")
+    ] = 42,
     fix: Annotated[
         str | None,
         typer.Option(metavar="OUT", help="Write a cleaned copy to this new directory."),
@@ -48,10 +50,13 @@ def check(
 
     The exit code is 1 if there are errors, which would end a training.
     """
+    import shutil
+
     from tunesmith.check.report import Report, Verdict, with_messages
     from tunesmith.cli.exit_codes import ExitCode
     from tunesmith.cli.request import absolute
     from tunesmith.cli.terminal import print_json
+    from tunesmith.draft import draft_of
     from tunesmith.messages import user_language
     from tunesmith.side_process import ask
 
@@ -68,10 +73,14 @@ def check(
         "drop_near_duplicates": drop_near_duplicates,
         "progress": True,
     }
-    # Not quiet: the progress is shown on our standard error.
-    report = with_messages(
-        Report.model_validate(ask("tunesmith.check", request, quiet=False)), user_language()
-    )
+    try:
+        # Not quiet: the progress is shown on our standard error.
+        answer = ask("tunesmith.check", request, quiet=False)
+    except KeyboardInterrupt:  # its process has been killed and could not tidy up
+        if fix is not None:
+            shutil.rmtree(draft_of(Path(absolute(fix))), ignore_errors=True)
+        raise
+    report = with_messages(Report.model_validate(answer), user_language())
     if json:
         print_json(report)
     else:

@@ -27,9 +27,9 @@ def convert(
     import shutil
     from pathlib import Path
 
-    from tunesmith.chatglm.draft import draft_of
     from tunesmith.cli.request import absolute
     from tunesmith.cli.terminal import notice, print_json, text
+    from tunesmith.draft import draft_of
     from tunesmith.messages import sentence, user_language
     from tunesmith.side_process import ask
 

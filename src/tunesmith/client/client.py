@@ -10,7 +10,6 @@ what the running server left in the data directory. Errors are the package's own
 Unreachable, NotSignedIn, InvalidInput, NotFound, Conflict.
 """
 
-import contextlib
 import json
 import os
 import time
@@ -18,16 +17,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.check.report import Report
-from tunesmith.client.answer import data_of
-from tunesmith.client.discovery import is_local, kept_token, running_server
-from tunesmith.client.server_sent_events import ServerSentEvent, parse
-from tunesmith.errors import Misconfigured, TunesmithError, Unreachable
+from tunesmith.client.connection import Connection
+from tunesmith.errors import Unreachable
 from tunesmith.messages import Language, user_language
 from tunesmith.spec import TaskRequest
 from tunesmith.status import TERMINAL, Status
@@ -48,14 +44,10 @@ from tunesmith.wire import (
 TIMEOUT = 30.0  # seconds for an answer
 ENDING_TIMEOUT = 180.0  # a deletion waits until the trainer has saved, or its grace is over
 CHECK_TIMEOUT = 60.0  # a check answers that long after its time at the latest
-SILENCE = 60.0  # seconds without a heartbeat after which a stream is dead
 PATIENCE = 60.0  # seconds that a stream waits for a server that restarts
-RETRY_DELAYS = (0.2, 5.0)  # seconds, first and longest
 PAGE_SIZE = 100
 BYTES_A_LINE = 256  # more than most lines of a log have
 LOG_END = (64 << 10, 8 << 20)  # bytes that `log_end` reads, least and most
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -85,13 +77,9 @@ class Client:
 
         Raises Unreachable where no URL is given and no server runs on the data directory.
         """
-        self._patience = patience
-        self._discovers = not (url or os.environ.get("TUNESMITH_URL"))
-        url = url or os.environ.get("TUNESMITH_URL") or running_server()
-        self.url = url if "://" in url else f"http://{url}"
-        token = token or os.environ.get("TUNESMITH_TOKEN") or kept_token(self.url)
-        self._http = _connection(self.url, token, timeout, language or user_language(), transport)
-        self._timeout = timeout
+        self._server = Connection(
+            url, token, timeout, patience, language or user_language(), transport
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +93,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._server.url
 
     # Tasks
 
@@ -136,10 +129,10 @@ class Client:
         """Create the task that `request` describes, under wire or Python names."""
         if isinstance(request, TaskRequest):
             request = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        return self._ask(Task, "POST", "/finetuning/createTask", body=dict(request))
+        return self._server.ask(Task, "POST", "/finetuning/createTask", body=dict(request))
 
     def task(self, task_id: int) -> Task:
-        return self._ask(Task, "GET", "/finetuning/getTask", id=task_id)
+        return self._server.ask(Task, "GET", "/finetuning/getTask", id=task_id)
 
     def tasks(
         self,
@@ -154,7 +147,7 @@ class Client:
         desc: bool | None = None,
     ) -> TaskPage:
         """Return a page of tasks, newest first where no `order_key` is given."""
-        return self._ask(
+        return self._server.ask(
             TaskPage,
             "GET",
             "/finetuning/getTaskList",
@@ -185,12 +178,12 @@ class Client:
 
     def stop_task(self, task_id: int) -> Task:
         """Ask a task to end; it saves what it has. Raises Conflict if it has ended already."""
-        return self._ask(Task, "POST", "/finetuning/stopTask", id=task_id)
+        return self._server.ask(Task, "POST", "/finetuning/stopTask", id=task_id)
 
     def delete_task(self, task_id: int) -> None:
         """Stop a task if it runs, and remove it with its log. Its output stays."""
-        timeout = max(self._timeout, ENDING_TIMEOUT)
-        self._ask(object, "DELETE", "/finetuning/deleteTask", timeout=timeout, id=task_id)
+        timeout = max(self._server.timeout, ENDING_TIMEOUT)
+        self._server.ask(object, "DELETE", "/finetuning/deleteTask", timeout=timeout, id=task_id)
 
     def wait(self, task_id: int, *, poll: float = 1.0, timeout: float | None = None) -> Task:
         """Return the task when it has ended; looks every `poll` seconds.
@@ -206,9 +199,9 @@ class Client:
                 if task.status in TERMINAL:
                     return task
             except Unreachable:
-                if time.monotonic() - alive > self._patience:
+                if time.monotonic() - alive > self._server.patience:
                     raise
-                self._look_again()
+                self._server.look_again()
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"task {task_id} has not ended after {timeout} s")
             time.sleep(poll)
@@ -217,7 +210,7 @@ class Client:
 
     def log(self, task_id: int, lines: int = 1000, offset: int | None = None) -> str:
         """Return the last `lines` lines, or `lines` lines after the first `offset` ones."""
-        return self._ask(
+        return self._server.ask(
             str, "GET", "/finetuning/getTaskLog", id=task_id, lines=lines, offset=offset
         )
 
@@ -226,7 +219,7 @@ class Client:
         draft = to.with_name(f".{to.name}.{os.getpid()}")
         try:
             with (
-                self._open("/finetuning/downloadTaskLog", {"id": task_id}, {}) as response,
+                self._server.open("/finetuning/downloadTaskLog", {"id": task_id}, {}) as response,
                 draft.open("wb") as file,
             ):
                 for chunk in response.iter_bytes():
@@ -239,7 +232,7 @@ class Client:
 
     def metrics(self, task_id: int, max_points: int | None = None) -> Metrics:
         """Return the series of a task, thinned to `max_points` by the server."""
-        return self._ask(
+        return self._server.ask(
             Metrics, "GET", "/finetuning/getTaskMetrics", id=task_id, maxPoints=max_points
         )
 
@@ -250,13 +243,13 @@ class Client:
         raised when no server answers for the client's `patience` seconds.
         """
         last = str(last_event_id)
-        for event in self._events("/finetuning/streamTask", {"id": task_id}, last):
+        for event in self._server.events("/finetuning/streamTask", {"id": task_id}, last):
             last = event.id or last
             yield StreamEvent(int(last), event.event, json.loads(event.data))
 
     def stream_log(self, task_id: int, offset: int = 0) -> Iterator[str]:
         """Yield the log's text from byte `offset` on, as it is written, until the task ends."""
-        for event in self._events("/finetuning/streamTaskLog", {"id": task_id}, str(offset)):
+        for event in self._server.events("/finetuning/streamTaskLog", {"id": task_id}, str(offset)):
             yield json.loads(event.data)["text"]
 
     def log_end(self, task_id: int, lines: int = 1000) -> tuple[str, int]:
@@ -267,7 +260,9 @@ class Client:
         size = min(max(LOG_END[0], lines * BYTES_A_LINE), LOG_END[1])
         headers = {"range": f"bytes=-{size}"}
         try:
-            with self._open("/finetuning/downloadTaskLog", {"id": task_id}, headers) as response:
+            with self._server.open(
+                "/finetuning/downloadTaskLog", {"id": task_id}, headers
+            ) as response:
                 if response.status_code == 416:  # an empty log has no part that could be sent
                     return "", 0
                 data = response.read()
@@ -299,7 +294,9 @@ class Client:
             "trainingArgs": dict(training_args or {}),
         }
         body = {name: value for name, value in body.items() if value is not None}
-        return self._ask(Preview, "POST", "/finetuning/previewSample", timeout=90.0, body=body)
+        return self._server.ask(
+            Preview, "POST", "/finetuning/previewSample", timeout=90.0, body=body
+        )
 
     def check_dataset(
         self,
@@ -318,7 +315,9 @@ class Client:
         }
         body = {name: value for name, value in body.items() if value is not None}
         timeout = seconds + CHECK_TIMEOUT
-        return self._ask(Report, "POST", "/finetuning/checkDataset", timeout=timeout, body=body)
+        return self._server.ask(
+            Report, "POST", "/finetuning/checkDataset", timeout=timeout, body=body
+        )
 
     def plan_memory(
         self,
@@ -342,137 +341,29 @@ class Client:
             "deviceMemoryGib": device_memory_gib,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        return self._ask(MemoryPlan, "POST", "/finetuning/planMemory", timeout=90.0, body=body)
+        return self._server.ask(MemoryPlan, "POST", "/finetuning/planMemory", timeout=90.0, body=body)
 
     def memory_history(self) -> list[MemoryRun]:
         """Return planned and measured memory of past runs, the newest first."""
-        return self._ask(list[MemoryRun], "GET", "/finetuning/getMemoryHistory")
+        return self._server.ask(list[MemoryRun], "GET", "/finetuning/getMemoryHistory")
 
     def devices(self) -> list[Device]:
-        return self._ask(list[Device], "GET", "/finetuning/getDeviceList")
+        return self._server.ask(list[Device], "GET", "/finetuning/getDeviceList")
 
     def model_list(self) -> ModelList:
         """Return the catalogue of base models, and what lies in the server's models directory."""
-        return self._ask(ModelList, "GET", "/finetuning/getModelList")
+        return self._server.ask(ModelList, "GET", "/finetuning/getModelList")
 
     def inspect_model(self, path: str | Path) -> InspectedModel:
         """Return what a directory, name or hub id is, and what is wrong with it.
 
         Raises NotFound for one that nobody knows.
         """
-        return self._ask(InspectedModel, "GET", "/finetuning/inspectModel", path=str(path))
+        return self._server.ask(InspectedModel, "GET", "/finetuning/inspectModel", path=str(path))
 
     def training_schema(self) -> list[Argument]:
         """Describe every training argument: type, default, bounds, recommended range, hints."""
-        return self._ask(list[Argument], "GET", "/finetuning/getTrainingSchema")
+        return self._server.ask(list[Argument], "GET", "/finetuning/getTrainingSchema")
 
     def health(self) -> Health:
-        return self._ask(Health, "GET", "/health")
-
-    # Requests
-
-    def _ask(
-        self,
-        shape: type[Answer],
-        method: str,
-        path: str,
-        /,
-        *,
-        body: dict[str, Any] | None = None,
-        timeout: float | None = None,
-        **query: Any,
-    ) -> Answer:
-        """Make a request and return the answer's `data` as `shape`; raise what it says."""
-        # Not httpx's own JSON: a NaN or a date of a YAML file must reach the server, which
-        # refuses it with the field's name.
-        content = None if body is None else json.dumps(body, ensure_ascii=False, default=str)
-        try:
-            response = self._http.request(
-                method,
-                path,
-                params={name: value for name, value in query.items() if value is not None},
-                content=content,
-                headers={"content-type": "application/json"} if content else None,
-                timeout=self._timeout if timeout is None else timeout,
-            )
-        except httpx.TransportError:
-            raise Unreachable(url=self.url) from None
-        data = data_of(response)
-        try:
-            return TypeAdapter(shape).validate_python(data)
-        except ValidationError as error:
-            reason = str(error).splitlines()[0]
-            raise TunesmithError("answer_unreadable", url=self.url, reason=reason) from None
-
-    @contextlib.contextmanager
-    def _open(
-        self, path: str, params: dict[str, Any], headers: dict[str, str]
-    ) -> Iterator[httpx.Response]:
-        """Open an answer that is read bit by bit. Raises httpx's TransportError too."""
-        timeout = httpx.Timeout(self._timeout, read=max(self._timeout, SILENCE))
-        with self._http.stream(
-            "GET", path, params=params, headers=headers, timeout=timeout
-        ) as response:
-            # An empty log has no range.
-            if response.status_code >= 400 and response.status_code != 416:
-                response.read()
-                data_of(response)
-            yield response
-
-    def _events(self, path: str, params: dict[str, Any], last: str) -> Iterator[ServerSentEvent]:
-        """Yield the events after the id `last` until the server says that there are no more."""
-        first, longest = RETRY_DELAYS
-        delay = first
-        alive = time.monotonic()
-        while True:
-            came = False
-            headers = {"accept": "text/event-stream", "last-event-id": last}
-            try:
-                with self._open(path, params, headers) as response:
-                    if response.status_code == 204:
-                        return
-                    for event in parse(response.iter_bytes()):
-                        alive, came, last = time.monotonic(), True, event.id or last
-                        delay = first
-                        yield event
-                alive = time.monotonic()
-            except (httpx.TransportError, Unreachable):
-                if time.monotonic() - alive > self._patience:
-                    raise Unreachable(url=self.url) from None
-                self._look_again()
-            if not came:  # else it may be the end, which the server says when asked
-                time.sleep(delay)
-                delay = min(2 * delay, longest)
-
-    def _look_again(self) -> None:
-        """A restarted server may listen on another port."""
-        if self._discovers:
-            with contextlib.suppress(Unreachable):
-                self.url = running_server()
-                self._http.base_url = httpx.URL(self.url)
-
-
-def _connection(
-    url: str,
-    token: str | None,
-    timeout: float,
-    language: Language,
-    transport: httpx.BaseTransport | None,
-) -> httpx.Client:
-    headers: dict[str, str] = {"accept-language": language}
-    if token:
-        if not (token.isascii() and token.isprintable()):
-            reason = "only printable ASCII characters can be sent"
-            raise Misconfigured("setting_invalid", name="TUNESMITH_TOKEN", reason=reason)
-        headers["authorization"] = f"Bearer {token}"
-    try:
-        return httpx.Client(
-            base_url=url,
-            headers=headers,
-            timeout=timeout,
-            transport=transport,
-            # A proxy of the environment cannot reach this machine's own addresses.
-            trust_env=not is_local(url),
-        )
-    except httpx.InvalidURL:
-        raise Unreachable(url=url) from None
+        return self._server.ask(Health, "GET", "/health")

@@ -4,7 +4,7 @@ from tunesmith.dataset.check import CheckResult, check
 from tunesmith.dataset.conversation import Conversation, Turn
 from tunesmith.dataset.dataset import Dataset, open_dataset
 from tunesmith.dataset.record import BadRowList
-from tunesmith.dataset.row_problem import BadRow
+from tunesmith.dataset.row_problem import BadRow, ends_file
 from tunesmith.dataset.rows import read_conversations, read_rows, unit_of
 from tunesmith.dataset.split import Split, question_key
 
@@ -17,6 +17,7 @@ __all__ = [
     "Split",
     "Turn",
     "check",
+    "ends_file",
     "open_dataset",
     "question_key",
     "read_conversations",

@@ -46,6 +46,8 @@ def conversation_of(row: Any, line: int) -> Conversation:
         return _single(row, "query", "response", line)
     if "prompt" in row and "completion" in row:
         return _completion(row, line)
+    if not row:
+        raise RowProblem("no_fields", known=list(KNOWN_FORMATS))
     raise RowProblem("unknown_format", found=_keys_of(row), known=list(KNOWN_FORMATS))
 
 
@@ -54,21 +56,22 @@ def half_character_in(value: Any, name: str = "") -> tuple[str, str] | None:
 
     Such a half of a pair is left where an export cut an emoji in two: no tokenizer takes it.
     """
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return name, value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            shown = _short(key.encode("utf-8", "backslashreplace").decode())
-            place = f"{name}.{shown}" if name else shown
-            if found := half_character_in(key, place) or half_character_in(part, place):
-                return found
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            if found := half_character_in(part, f"{name}[{index}]"):
-                return found
+    left: list[tuple[str, Any]] = [(name, value)]
+    while left:  # not by calling itself: a value may be nested deeper than calls may be
+        place, part = left.pop()
+        if isinstance(part, str):
+            try:
+                part.encode()
+            except UnicodeEncodeError:
+                return place, part
+        elif isinstance(part, dict):
+            for key, inner in reversed(part.items()):
+                shown = _short(key.encode("utf-8", "backslashreplace").decode())
+                inside = _short(f"{place}.{shown}" if place else shown)
+                left += ((inside, inner), (inside, key))
+        elif isinstance(part, list):
+            numbered = [(_short(f"{place}[{index}]"), inner) for index, inner in enumerate(part)]
+            left += reversed(numbered)
     return None
 
 
@@ -106,6 +109,9 @@ def _history(history: Any) -> list[Turn]:
 def _completion(row: dict[str, Any], line: int) -> Conversation:
     prompt, completion = row["prompt"], row["completion"]
     if type(prompt) is list and type(completion) is list:
+        for name in ("prompt", "completion"):
+            if not row[name]:
+                raise RowProblem("no_messages", name=name)
         named = [(f"prompt[{index}]", message) for index, message in enumerate(prompt)]
         named += [(f"completion[{index}]", message) for index, message in enumerate(completion)]
         return _conversation(named, row, line)

@@ -1,5 +1,6 @@
 """What keeps a row from being a sample: how readers tell it, and how it is handed out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,13 +8,18 @@ from tunesmith.errors import RunFailure
 
 Unit = Literal["line", "row"]
 
+ENDS_FILE = frozenset(
+    {"too_long", "value_too_long", "json_array", "csv", "csv_separator", "csv_column_twice"}
+)
+"""Problems after which nothing of the file can be read."""
+
 
 class RowProblem(Exception):
     """Raised where a row is found wrong; `code` is a key of the catalogue's `row` table."""
 
-    def __init__(self, code: str, *, ends_file: bool = False, **params: Any) -> None:
+    def __init__(self, code: str, **params: Any) -> None:
         super().__init__(code)
-        self.code, self.params, self.ends_file = code, params, ends_file
+        self.code, self.params = code, params
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,11 @@ class BadRow:
     """{"code": "row.<problem>", "params": {...}}: a message of the catalogue."""
     unit: Unit = "line"
     """What `line` counts."""
-    ends_file: bool = False
-    """Nothing after it can be read: it cannot be skipped."""
+
+    @property
+    def ends_file(self) -> bool:
+        """Whether nothing after it can be read: it cannot be skipped."""
+        return ends_file(self.problem)
 
     def failure(self) -> RunFailure:
         """Return the error that it is where rows are not skipped."""
@@ -47,6 +56,11 @@ class BadRow:
             "unit": {"code": f"unit.{self.unit}", "params": {}},
             "problem": self.problem,
         }
+
+
+def ends_file(problem: Mapping[str, Any]) -> bool:
+    """Whether a `BadRow.problem` is one after which nothing of the file can be read."""
+    return str(problem.get("code")).removeprefix("row.") in ENDS_FILE
 
 
 def json_type(value: Any) -> str:

@@ -44,7 +44,7 @@ def read_rows(
                     if problem.code in ("encoding", "encoding_field"):
                         _name_encoding(file, source.head, raw, problem)
                     shown = {"code": f"row.{problem.code}", "params": problem.params}
-                    found = BadRow(file.name, line, shown, unit, problem.ends_file)
+                    found = BadRow(file.name, line, shown, unit)
                 yield found
     except OSError as error:
         raise RunFailure(

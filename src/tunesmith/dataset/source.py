@@ -1,7 +1,7 @@
 """Raw rows of a file: lines of JSONL, values of a JSON array, rows of CSV and Parquet.
 
 All are read in a stream: memory does not grow with the file. What a reader cannot make a row of
-is a RowProblem in its place; one with `ends_file` is the last.
+is a RowProblem in its place; one of `ENDS_FILE` is the last.
 """
 
 import codecs
@@ -107,7 +107,7 @@ def _lines(stream: BinaryIO) -> Numbered:
     read = partial(stream.readline, LONGEST_ROW)
     for number, line in enumerate(iter(read, b""), start=1):
         if len(line) == LONGEST_ROW:
-            yield number, RowProblem("too_long", limit_mib=LONGEST_ROW >> 20, ends_file=True)
+            yield number, RowProblem("too_long", limit_mib=LONGEST_ROW >> 20)
             return
         # Some editors write a byte order mark at the start of a file.
         text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -122,6 +122,8 @@ def parse_line(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise RowProblem("encoding", position=error.start + 1) from None
     except json.JSONDecodeError as error:
+        if line.strip() in (b"{", b"["):
+            raise RowProblem("over_lines") from None
         raise RowProblem("json", reason=error.msg, column=error.pos + 1) from None
     except ValueError as error:  # a number of thousands of digits
         raise RowProblem("json", reason=str(error), column=1) from None
@@ -188,7 +190,7 @@ class _Array:
                     return value
             if len(self._text) - self._at > LONGEST_ROW:
                 limit = LONGEST_ROW >> 20
-                raise RowProblem("value_too_long", limit_mib=limit, ends_file=True)
+                raise RowProblem("value_too_long", limit_mib=limit)
             self._more()
 
     def _next(self) -> str:
@@ -211,10 +213,11 @@ class _Array:
     def _broken(self, reason: str) -> RowProblem:
         near = self._text[max(self._at - 20, 0) : self._at + 20]
         shown = " ".join(near.encode("utf-8", "replace").decode().split())
-        return RowProblem("json_array", reason=reason, near=shown, ends_file=True)
+        return RowProblem("json_array", reason=reason, near=shown)
 
 
 BLANKS = re.compile(r"[ \t\r\n]*")
+OTHER_SEPARATORS = ("\t", ";", "|")  # that spreadsheets put between cells, where not commas
 
 
 def _csv_rows(stream: "io.BufferedReader[_Timed]") -> Numbered:
@@ -229,18 +232,33 @@ def _csv_rows(stream: "io.BufferedReader[_Timed]") -> Numbered:
         except StopIteration:
             return
         except csv.Error as error:
-            yield number + 1, RowProblem("csv", reason=str(error), ends_file=True)
+            yield number + 1, RowProblem("csv", reason=str(error))
             return
         if not cells:
             continue
         if header is None:
             header = [name.strip() for name in cells]
+            if wrong := _header_problem(header):
+                yield 1, wrong
+                return
             continue
         number += 1
         if len(cells) == len(header):
             yield number, dict(zip(header, cells, strict=True))
         else:
             yield number, RowProblem("columns", expected=len(header), found=len(cells))
+
+
+def _header_problem(names: list[str]) -> RowProblem | None:
+    """Return what keeps all rows of a CSV file from being read, None if nothing does."""
+    if len(names) == 1:
+        for separator in OTHER_SEPARATORS:
+            if separator in names[0]:
+                return RowProblem("csv_separator", separator=repr(separator))
+    for name in names:
+        if name in KNOWN_KEYS and names.count(name) > 1:  # of the rest nothing is used
+            return RowProblem("csv_column_twice", name=name)
+    return None
 
 
 def _parquet_rows(file: Path, deadline: float | None) -> Numbered:

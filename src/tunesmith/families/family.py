@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PromptFormat = Literal[
-    "llama2", "llama3", "chatglm2", "chatglm3", "glm-4", "qwen1.5", "qwen2", "plain"
+    "llama2", "llama3", "chatglm2", "chatglm3", "glm-4", "qwen1.5", "qwen2", "qwen3", "plain"
 ]
 """A prompt format of `tunesmith.prompt.formats`; "plain" where nothing better is known."""
 
@@ -71,8 +71,7 @@ GLM4_NATIVE = Family(
 )
 QWEN15 = Family("qwen1.5", "Qwen1.5", ("qwen2",), "qwen1.5", False, _CHATML_STOPS, _LLAMA_LAYERS)
 QWEN2 = Family("qwen2", "Qwen2", ("qwen2",), "qwen2", False, _CHATML_STOPS, _LLAMA_LAYERS)
-# All of them bring a template; without it, ChatML as Qwen2 writes it is the nearest.
-QWEN3 = Family("qwen3", "Qwen3", ("qwen3",), "qwen2", False, _CHATML_STOPS, _LLAMA_LAYERS)
+QWEN3 = Family("qwen3", "Qwen3", ("qwen3",), "qwen3", False, _CHATML_STOPS, _LLAMA_LAYERS)
 GENERIC = Family("generic", "Other", (), "plain", False, (), ())
 
 FAMILIES = (

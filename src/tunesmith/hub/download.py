@@ -16,16 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.draft import flush_one
 from tunesmith.errors import InvalidInput, RunFailure, TunesmithError
 from tunesmith.hub import marker
 from tunesmith.hub.access import TOKEN_VARIABLE, headers
 from tunesmith.hub.files import RemoteFile
 from tunesmith.hub.listing import list_files
+from tunesmith.hub.space import draft_of, shortage
 from tunesmith.hub.transfer import PART, fetch
 from tunesmith.spec import HubModel
 
 LOCK = ".tunesmith-download.lock"
-SPARE = 64 << 20  # bytes beyond the files: their directory, what else is written meanwhile
 _KEPT = frozenset({LOCK, marker.MARKER})
 
 Tell = Callable[[dict[str, Any]], None]
@@ -36,16 +37,17 @@ def download(model: HubModel, directory: Path, token: str | None, tell: Tell) ->
 
     None means that the directory does not say. Raises RunFailure.
     """
-    draft = directory.with_name(f".{directory.name}.downloading")
+    draft = draft_of(directory)
     with _locked(draft, directory, tell) as free:
         if free:
-            _fill(draft, model, token, tell)
+            _fill(directory, model, token, tell)
             draft.rename(directory)
-            _flush(directory.parent)
+            flush_one(directory.parent)
     return marker.read(directory).get("revision")
 
 
-def _fill(draft: Path, model: HubModel, token: str | None, tell: Tell) -> None:
+def _fill(directory: Path, model: HubModel, token: str | None, tell: Tell) -> None:
+    draft = draft_of(directory)
     try:
         listing = list_files(model.source, model.repo, model.revision, model.endpoint, token)
     except InvalidInput as refused:
@@ -56,7 +58,8 @@ def _fill(draft: Path, model: HubModel, token: str | None, tell: Tell) -> None:
         _empty(draft)
     marker.write(draft, model, listing.files)
     _remove_others(draft, listing.files)
-    _require_space(draft, model, listing.files)
+    if missing := shortage(directory, listing.files):
+        raise RunFailure("download_no_space", repo=model.repo, **missing)
 
     def progress(there: int, total: int, speed: float) -> None:
         left = (total - there) / speed if speed else None
@@ -64,7 +67,7 @@ def _fill(draft: Path, model: HubModel, token: str | None, tell: Tell) -> None:
         tell({"progress": told | {"bytes_per_second": speed, "eta_seconds": left}})
 
     fetch(listing.files, draft, headers(model.source, token), model.repo, progress)
-    _flush(draft)
+    flush_one(draft)
 
 
 @contextmanager
@@ -120,23 +123,6 @@ def _remove_others(draft: Path, files: Sequence[RemoteFile]) -> None:
     for path in draft.iterdir():
         if path.name not in _KEPT and path.name.removesuffix(PART) not in names:
             path.unlink()
-
-
-def _require_space(draft: Path, model: HubModel, files: Sequence[RemoteFile]) -> None:
-    there = sum(path.stat().st_size for path in draft.iterdir())
-    needed = sum(file.size for file in files) - there + SPARE
-    free = shutil.disk_usage(draft).free
-    if free < needed:
-        sizes = {"needed_gib": f"{needed / 2**30:.1f}", "free_gib": f"{free / 2**30:.1f}"}
-        raise RunFailure("download_no_space", repo=model.repo, path=str(draft.parent), **sizes)
-
-
-def _flush(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def main() -> None:

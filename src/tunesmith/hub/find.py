@@ -8,8 +8,9 @@ from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.families.catalogue import find_entry, find_variant
 from tunesmith.hub import marker
 from tunesmith.hub.access import Source, access_of
-from tunesmith.hub.listing import ask_hub
+from tunesmith.hub.listing import Listing, ask_hub
 from tunesmith.hub.reference import SHOWN_COMMIT, Reference, is_commit, read_reference
+from tunesmith.hub.space import shortage
 from tunesmith.settings import Settings
 from tunesmith.spec import HubModel
 
@@ -84,8 +85,11 @@ def _at_the_hub(reference: Reference, settings: Settings) -> Found:
         return Found(str(there))
     # One revision of several lies beside the default, under a name that tells it.
     pinned = listing.revision if reference.revision is not None else None
+    directory = reference.directory(settings.models_dir, pinned)
+    if missing := _shortage(directory, listing):
+        _refuse("download_no_space", repo=reference.repo, **missing)
     return Found(
-        path=str(reference.directory(settings.models_dir, pinned)),
+        path=str(directory),
         hub=HubModel(
             source=access.source,
             repo=reference.repo,
@@ -93,6 +97,13 @@ def _at_the_hub(reference: Reference, settings: Settings) -> Found:
             endpoint=access.endpoint,
         ),
     )
+
+
+def _shortage(directory: Path, listing: Listing) -> dict[str, str] | None:
+    try:
+        return shortage(directory, listing.files)
+    except OSError:  # the download will tell better what is wrong there
+        return None
 
 
 def _refuse(code: str, **params: Any) -> NoReturn:

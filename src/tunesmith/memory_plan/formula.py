@@ -39,7 +39,7 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     def working(name: str) -> float:
         layer, whole = fitted[name]["layer"], fitted[name]["once"]
         slope = sum(float(layer[each]) * size for each, size in per_layer.items())
-        return model.layers * slope + sum(whole[each] * size for each, size in once.items())
+        return model.layers * slope + sum(float(whole[each]) * size for each, size in once.items())
 
     activations = max(0, round(working("activations")))
     # Gradients of earlier micro-batches wait beside everything; else they come as activations go.

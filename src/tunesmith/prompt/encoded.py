@@ -38,6 +38,13 @@ class EncodedSamples:
     def sample(self, index: int) -> NDArray[np.int32]:
         return self.tokens[self.starts[index] : self.starts[index + 1]]
 
+    def only(self, indices: Ints) -> "EncodedSamples":
+        """Return the samples `indices`, in that order."""
+        ends = np.cumsum([0, *self.lengths[indices]])
+        spans = [np.arange(self.starts[index], self.starts[index + 1]) for index in indices]
+        places = np.concatenate(spans)
+        return EncodedSamples(self.tokens[places], ends, self.learnt[places])
+
     def count_tokens(self, indices: Ints) -> int:
         return int((self.starts[indices + 1] - self.starts[indices]).sum())
 

@@ -104,12 +104,16 @@ def _glm4(shape: Shape) -> list[Piece]:
     return [*pieces, Control("<|user|>", learnt=True)]
 
 
-def _chatml(default_system: str) -> Callable[[Shape], list[Piece]]:
+def _chatml(default_system: str | None) -> Callable[[Shape], list[Piece]]:
+    """Qwen's; None where a conversation without system text begins with the question (Qwen3)."""
+
     def pieces_of(shape: Shape) -> list[Piece]:
         system = Content("system") if shape.system else default_system
         start, end = Control("<|im_start|>"), Control("<|im_end|>")
         newline = Span(("\n",))
-        pieces: list[Piece] = [start, Span(("system\n", system)), end, newline]
+        pieces: list[Piece] = []
+        if system is not None:
+            pieces += [start, Span(("system\n", system)), end, newline]
         for turn in range(shape.turns):
             pieces += [
                 *(start, Span(("user\n", Content("question", turn))), end, newline),
@@ -174,9 +178,11 @@ _GLM4 = (
     "{%- endfor %}\n"
     "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}\n"
 )
-_CHATML = (
+_CHATML_DEFAULT = (
     "{%- if messages[0]['role'] != 'system' %}"
     "{{- '<|im_start|>system\\nDEFAULT<|im_end|>\\n' }}{%- endif %}\n"
+)
+_CHATML = (
     "{%- for message in messages %}\n"
     "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\n"
     "{%- endfor %}\n"
@@ -194,6 +200,9 @@ FORMATS: dict[PromptFormat, Format] = {
     "chatglm2": Format(_chatglm2, _CHATGLM2, ("[gMASK]", "sop", "</s>"), has_system_role=False),
     "chatglm3": Format(_chatglm3, _CHATGLM3, ("[gMASK]", "sop", *_GLM_ROLES, "</s>")),
     "glm-4": Format(_glm4, _GLM4, ("[gMASK]", "<sop>", *_GLM_ROLES)),
-    "qwen1.5": Format(_chatml(_QWEN), _CHATML.replace("DEFAULT", _QWEN), _IM),
-    "qwen2": Format(_chatml(_QWEN + "."), _CHATML.replace("DEFAULT", _QWEN + "."), _IM),
+    "qwen1.5": Format(_chatml(_QWEN), _CHATML_DEFAULT.replace("DEFAULT", _QWEN) + _CHATML, _IM),
+    "qwen2": Format(
+        _chatml(_QWEN + "."), _CHATML_DEFAULT.replace("DEFAULT", _QWEN + ".") + _CHATML, _IM
+    ),
+    "qwen3": Format(_chatml(None), _CHATML, _IM),
 }

@@ -1,10 +1,14 @@
-"""Entry: `python -m tunesmith.trainer RUN_DIR`. Exit 0 after `finished`, 1 after `error`."""
+"""Entry: `python -m tunesmith.trainer RUN_DIR`. Exit 0 after `finished`, 1 after `error`.
+
+A run that holds several devices starts this again for each of them, with `--rank`.
+"""
 
 import os
 import sys
 import traceback
 from pathlib import Path
 
+from tunesmith.run_directory import RunDirectory
 from tunesmith.trainer.stop import Stop
 
 
@@ -12,13 +16,22 @@ def main() -> int:
     # Before anything else is imported: a stop may come in the first second.
     stop = Stop()
     stop.listen()
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.stderr.write("usage: python -m tunesmith.trainer RUN_DIR\n")
         return 64  # EX_USAGE
+    directory = RunDirectory(Path(sys.argv[1]))
 
-    from tunesmith.trainer import run
+    from tunesmith.trainer import ranks, run
 
-    return run.main(Path(sys.argv[1]), stop)
+    if sys.argv[2:] == [ranks.RANK]:
+        ranks.end_with_parent()
+        return run.main(directory, stop, ranks.place_of_this_process())
+    devices = ranks.devices_of(directory)
+    if devices > 1:
+        from tunesmith.trainer import several
+
+        return several.launch(directory, devices, stop)
+    return run.main(directory, stop)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.run_directory import read_json, write_json
 from tunesmith.spec import Spec
 from tunesmith.trainer.disk import draft, flush
+from tunesmith.trainer.optimizer_file import OPTIMIZER, load_optimizer, write_optimizer
+from tunesmith.trainer.ranks import ALONE, Place
 from tunesmith.trainer.weights import trained_parameters, weights_bytes, write_weights
 
-FORMAT = 2
-OPTIMIZER, RNG, STATE = "optimizer.pt", "rng_state.pt", "trainer_state.json"
+FORMAT = 3
+RNG, STATE = "rng_state.pt", "trainer_state.json"
 # A run that goes on with another of these would be another run.
 MUST_MATCH = (
     "method",
@@ -29,11 +31,10 @@ MUST_MATCH = (
     "lora_target_modules",
     "use_rslora",
     "use_dora",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
     "max_seq_length",
     "seed",
 )
+SAMPLES_PER_STEP = "per_device_train_batch_size x gradient_accumulation_steps x devices"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class TrainerState:
     best: Best | None = None
     evaluated: int = 0
     """The step of the last evaluation."""
+    devices: int = 1
+    """Processes that the run had, one a device."""
     format: int = FORMAT
 
 
@@ -81,9 +84,11 @@ class Resume:
 class Checkpoints:
     """Saves and prunes the checkpoints of one output directory."""
 
-    def __init__(self, output: Path, keep: int) -> None:
+    def __init__(self, output: Path, keep: int, *, writes: bool = True) -> None:
+        """Of several ranks one `writes`; where weights are divided, the others send it theirs."""
         self._output = output
         self._keep = keep
+        self._writes = writes
         self.last_step: int | None = None
         self.best: Path | None = None
         """Never pruned."""
@@ -99,21 +104,28 @@ class Checkpoints:
         self,
         model: Any,
         optimizer: torch.optim.Optimizer,
-        rng: dict[str, torch.Tensor],
+        rng: list[dict[str, torch.Tensor]],
         state: TrainerState,
     ) -> Path:
-        """Write a checkpoint and return its directory. Raises RunFailure `disk_full`."""
+        """Write a checkpoint and return its directory. Raises RunFailure `disk_full`.
+
+        `rng` holds `rng_state` of each rank.
+        """
         target = self.path_of(state.step)
+        self.last_step = state.step
+        if not self._writes:
+            write_weights(model, state.base_model, None, original_names=False)
+            write_optimizer(optimizer, None)
+            return target
         with draft(self._output, target.name, self.needed_bytes(model)) as directory:
             write_weights(model, state.base_model, directory, original_names=False)
-            torch.save(optimizer.state_dict(), directory / OPTIMIZER)
+            write_optimizer(optimizer, directory)
             torch.save(rng, directory / RNG)
             write_json(directory / STATE, asdict(state))
             flush(directory)
             if target.exists():  # damaged: a whole one would have been gone on from
                 shutil.rmtree(target)
             directory.rename(target)
-        self.last_step = state.step
         self._prune()
         return target
 
@@ -124,7 +136,7 @@ class Checkpoints:
         or `disk_full`.
         """
         target = self._output / path.name
-        if path != target:
+        if path != target and self._writes:
             read_state(path)
             needed = sum(file.stat().st_size for file in path.iterdir())
             with draft(self._output, target.name, needed) as directory:
@@ -211,16 +223,24 @@ def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
-def restore(resume: Resume, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Put optimizer and random number generators where they were at the checkpoint."""
+def restore(
+    resume: Resume,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    place: Place = ALONE,
+) -> None:
+    """Put optimizer and random number generators where they were at the checkpoint.
+
+    A rank that the run did not have then keeps the numbers that it starts with.
+    """
     try:
-        rng = torch.load(resume.path / RNG, weights_only=True)
-        moments = torch.load(resume.path / OPTIMIZER, map_location=device, weights_only=True)
-        optimizer.load_state_dict(moments)
+        saved = torch.load(resume.path / RNG, weights_only=True)
+        load_optimizer(optimizer, resume.path, device)
     except Exception as error:  # whatever a damaged file makes torch raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFailure("checkpoint_unusable", path=str(resume.path), reason=reason) from error
-    set_rng_state(rng, device)
+    if place.rank < len(saved):
+        set_rng_state(saved[place.rank], device)
 
 
 def _newest_whole(output: Path) -> Path | None:
@@ -235,8 +255,13 @@ def _newest_whole(output: Path) -> Path | None:
 def _require_same(spec: Spec, state: TrainerState, path: Path) -> None:
     here = spec.training.model_dump(mode="json") | {"base_model": spec.base_model}
     there = state.arguments | {"base_model": state.base_model}
+    # However many devices and micro-batches make it up.
+    here[SAMPLES_PER_STEP] = spec.samples_per_step
+    there[SAMPLES_PER_STEP] = (
+        there["per_device_train_batch_size"] * there["gradient_accumulation_steps"] * state.devices
+    )
     unused = {"full": ("lora", "use_", "quantization"), "lora": ("quantization",), "qlora": ()}
-    for name in ("base_model", *MUST_MATCH):
+    for name in ("base_model", *MUST_MATCH, SAMPLES_PER_STEP):
         if name.startswith(unused[spec.training.method]) or there.get(name) == here[name]:
             continue
         params = {"name": name, "there": str(there.get(name)), "here": str(here[name])}

@@ -4,7 +4,9 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from tunesmith.errors import RunFailure
@@ -27,11 +29,15 @@ from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.memory import reserved
 from tunesmith.trainer.pace import Pace
+from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.room import longest_batch, smaller_room
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
-from tunesmith.trainer.weights import load_weights, trained_parameters
+from tunesmith.trainer.weights import bytes_here, load_weights, trained_parameters
+
+if TYPE_CHECKING:
+    from tunesmith.trainer.sharding import Sharded
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,10 @@ class Training:
         report: Report,
         stop: Stop,
         resume: Resume | None = None,
+        ranks: Ranks | None = None,
+        sharded: "Sharded | None" = None,
     ) -> None:
+        self._ranks, self._sharded = ranks or Alone(), sharded
         self._forward, self._samples, self._valid = forward, samples, valid
         self._plan, self._spec, self._arguments = plan, spec, spec.training
         self._checkpoints, self._report, self._stop = checkpoints, report, stop
@@ -96,7 +105,8 @@ class Training:
         arguments, plan = self._arguments, self._plan
         self._forward.model.train()
         # The base model's dropout must not be what decides over equal losses of equal runs.
-        torch.manual_seed(arguments.seed)
+        # Nor may ranks drop the same.
+        torch.manual_seed(arguments.seed + self._ranks.place.rank)
         if self._resume:
             self._go_on_from(self._resume)
             if self._evaluated != self._step:  # a stop left it out
@@ -106,13 +116,13 @@ class Training:
         for step in steps(
             len(self._samples),
             plan.total_steps,
-            arguments.per_device_train_batch_size,
+            arguments.per_device_train_batch_size * self._ranks.place.world_size,
             arguments.gradient_accumulation_steps,
             arguments.seed,
         ):
             if step.number <= self._step:
                 continue  # done before the checkpoint
-            if self._stop.requested or self._patience_is_over():
+            if self._must_stop() or self._patience_is_over():
                 break
             started = time.perf_counter()
             if not self._optimiser_step(step):
@@ -124,7 +134,7 @@ class Training:
                 time.perf_counter() - started, self._samples.count_tokens(step.indices)
             )
             self._after_step()
-        stopped = self._stop.requested
+        stopped = self._must_stop()
         if stopped:
             self._report.phase(Phase.STOPPING)
             # Saved first: a run that goes on from here fills the window of its next metrics.
@@ -136,10 +146,14 @@ class Training:
         seconds = time.monotonic() - began
         return Outcome(self._step, stopped, seconds, self._final, best_step)
 
+    def _must_stop(self) -> bool:
+        """Whether a stop was asked for: of any rank, and then all of them stop here."""
+        return self._ranks.any(self._stop.requested)
+
     def _go_on_from(self, resume: Resume) -> None:
         state = resume.state
         load_weights(self._forward.model, resume.path)
-        restore(resume, self._optimizer, self._forward.device)
+        restore(resume, self._optimizer, self._forward.device, self._ranks.place)
         for group in self._optimizer.param_groups:
             group["weight_decay"] = self._arguments.weight_decay
         self._step, self._evaluated = state.step, state.evaluated
@@ -168,6 +182,7 @@ class Training:
         if self._arguments.early_stopping_patience is None or best is None:
             return None
         if best.step != self._step:
+            self._ranks.any(False)  # the first rank has written it by then
             load_weights(self._forward.model, Path(best.path))
         self._final |= {"eval_loss": best.eval_loss, "token_accuracy": best.token_accuracy}
         return best.step
@@ -182,18 +197,20 @@ class Training:
         arguments = self._arguments
         count = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
         state = rng_state(self._forward.device)
-        moments = 0 if self._optimizer.state else 2 * sum(p.nbytes for p in self._parameters)
+        moments = 0 if self._optimizer.state else 2 * sum(map(bytes_here, self._parameters))
         with reserved(moments, self._forward.device):
             packed = self._forward.packed
             largest = longest_batch(self._samples, count, self._tokens_at_once, packed=packed)
             self._gradients(largest, self._samples.count_labels(largest))
+            self._finish_passes()
         self._optimizer.zero_grad(set_to_none=True)
         set_rng_state(state, self._forward.device)
 
     def _optimiser_step(self, step: Step) -> bool:
         """Learn from the samples of `step`; return False if a stop came before its end."""
         labels = self._samples.count_labels(step.indices)
-        loss_sum = self._gradients(step.indices, labels)
+        mine = self._ranks.share(step.indices, self._samples.lengths[step.indices])
+        loss_sum = self._sum_over_ranks(self._gradients(mine, labels))
         if loss_sum is None:
             return False
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._arguments.max_grad_norm)
@@ -209,6 +226,27 @@ class Training:
         self._labels += labels
         return True
 
+    def _sum_over_ranks(self, loss_sum: torch.Tensor | None) -> torch.Tensor | None:
+        """Make losses and gradients those of all ranks; None if one of them has to stop.
+
+        Each rank has divided by the labels of the whole step, so the sums are its mean. One that
+        was told to stop may have left its micro-batches halfway: then nobody learns from the step.
+        """
+        if self._ranks.place.world_size == 1:
+            return loss_sum
+        self._finish_passes()
+        here = 0.0 if loss_sum is None else float(loss_sum)
+        total, stops = self._ranks.total([here, float(loss_sum is None)])
+        if stops:
+            return None
+        self._ranks.sum_gradients(self._parameters)
+        return torch.tensor(total)
+
+    def _finish_passes(self) -> None:
+        """Where weights are divided, take part in the passes that other ranks still have."""
+        if self._sharded is not None:
+            self._sharded.finish()
+
     def _gradients(self, indices: Ints, labels: int) -> torch.Tensor | None:
         """Add up the gradients of the samples; return the sum of their losses, None after a stop.
 
@@ -219,7 +257,8 @@ class Training:
             try:
                 return self._accumulate(indices, labels)
             except Exception as error:
-                if not is_out_of_memory(error):
+                # Where weights are divided, the other ranks are in the middle of this pass.
+                if not is_out_of_memory(error) or self._sharded is not None:
                     raise
                 reason = short_reason(error)
             # Only out here has the error let go of what did not fit.
@@ -288,14 +327,14 @@ class Training:
         self._pace.next_window()
 
     def _evaluate_if_due(self) -> None:
-        due = self._plan.evaluates_after(self._step) and not self._stop.requested
-        if self._valid is not None and due:
+        due = self._valid is not None and self._plan.evaluates_after(self._step)
+        if self._valid is not None and due and not self._must_stop():
             self._evaluate(self._valid)
 
     def _evaluate(self, valid: EncodedSamples) -> None:
         began = time.monotonic()
         self._report.phase(Phase.EVALUATING)
-        scores = evaluate(self._forward, valid, self._tokens_at_once, self._stop)
+        scores = self._scores(valid)
         if scores is None:
             return
         if not math.isfinite(scores.eval_loss):
@@ -317,6 +356,24 @@ class Training:
             self._compare_with_best(scores)
         if self._step < self._plan.total_steps:
             self._report.phase(Phase.TRAINING)
+
+    def _scores(self, valid: EncodedSamples) -> Scores | None:
+        """Score `valid`, a part on each rank; None if a stop came in between."""
+        mine = self._ranks.share(np.arange(len(valid)), valid.lengths)
+        here: Scores | None = Scores(0.0, 0.0)
+        if len(mine):
+            part = valid if len(mine) == len(valid) else valid.only(mine)
+            here = evaluate(self._forward, part, self._tokens_at_once, self._stop)
+        with torch.no_grad():
+            self._finish_passes()
+        if self._ranks.place.world_size == 1:
+            return here
+        labels, all_labels = valid.count_labels(mine), int(valid.labels.sum())
+        sums = (
+            (0.0, 0.0) if here is None else (here.eval_loss * labels, here.token_accuracy * labels)
+        )
+        loss, right, stops = self._ranks.total([*sums, float(here is None)])
+        return None if stops else Scores(loss / all_labels, right / all_labels)
 
     def _compare_with_best(self, scores: Scores) -> None:
         """Keep the checkpoint of the lowest eval_loss; count the evaluations since then."""
@@ -345,8 +402,10 @@ class Training:
             final=self._final,
             best=self._best,
             evaluated=self._evaluated,
+            devices=self._ranks.place.world_size,
         )
-        path = self._checkpoints.save(self._forward.model, self._optimizer, self._rng, state)
+        rng = self._ranks.gather(self._rng)
+        path = self._checkpoints.save(self._forward.model, self._optimizer, rng, state)
         self._report.checkpoint(self._step, str(path))
 
     def _eta(self) -> float:

@@ -67,6 +67,15 @@ class RunPlan:
             )
         return found.gradient_checkpointing
 
+    @property
+    def needed(self) -> int | None:
+        """Bytes on a device that holds the whole model; None for a model without a plan."""
+        try:
+            planned = plan(self._config, self._workload)
+        except InvalidInput:
+            return None
+        return planned.corrected(self._spec.memory_ratio).needed
+
     def record(
         self, forward: "Forward", samples: "EncodedSamples", checkpointing: bool, report: Report
     ) -> None:

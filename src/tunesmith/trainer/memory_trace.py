@@ -275,7 +275,7 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> Non
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
         compute_with(layer, partial(torch.empty, shape, dtype=dtype))
-        if device_type == "cuda":  # there bitsandbytes' own kernels multiply
+        if device_type == "cuda" and bits == 8:  # there LLM.int8 multiplies by itself
             del layer.dense_weight
 
 

@@ -18,21 +18,20 @@ from tunesmith.errors import RunFailure
 from tunesmith.memory_plan.available import cpu_multiplies_bf16
 from tunesmith.spec import Spec, TrainingArguments
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
-from tunesmith.trainer.quantized import prepare_for_cpu
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def choose_device(spec: Spec) -> torch.device:
-    """Return the first of the task's GPUs (the server makes only those visible), or the CPU."""
+def choose_device(spec: Spec, index: int = 0) -> torch.device:
+    """Return one of the task's GPUs (the server makes only those visible), or the CPU."""
     if spec.devices and not spec.simulated:
-        return any_device()
+        return any_device(index)
     return torch.device("cpu")
 
 
-def any_device() -> torch.device:
-    """Return the first GPU that is visible, or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+def any_device(index: int = 0) -> torch.device:
+    """Return a GPU that is visible, or the CPU if none is."""
+    return torch.device("cuda", index) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def describe_device(device: torch.device) -> str:
@@ -62,6 +61,13 @@ def be_deterministic(seed: int, device: torch.device) -> None:
         # Else every new tensor is filled with NaN first.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
+
+
+def be_strictly_deterministic(device: torch.device) -> None:
+    """Make operations that cannot be repeated exactly an error: FlashAttention is repeatable only
+    then. For our kernels, which have no such operation; it costs no time (measured on an H100)."""
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True)
 
 
 def load_base_model(
@@ -97,9 +103,13 @@ def load_base_model(
         raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
     if quantization_bits is None:
         return base.to(device)
+    # bitsandbytes takes long to import, and most runs do without.
+    from tunesmith.trainer.quantized import prepare_for_cpu, prepare_for_gpu
+
     if device.type == "cpu":
         prepare_for_cpu(base, DTYPES[dtype])
     else:
+        prepare_for_gpu(base)
         # It says of each pass that inputs are rounded to fp16: LLM.int8 is made so.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     return base

@@ -3,7 +3,7 @@
 bitsandbytes' own forward pass does not fit training there: in evaluation it repacks 4-bit weights
 for good on CPUs with avx512_bf16, which no gradient passes afterwards, it rounds what goes into
 8-bit layers to fp16 and int8, and it unpacks the doubly quantised scales each time. Here a layer
-computes the same in training and evaluation. GPUs keep bitsandbytes' kernels.
+computes the same in training and evaluation. On GPUs bitsandbytes does it.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from bitsandbytes.functional import dequantize_blockwise
+from bitsandbytes.functional import dequantize_4bit, dequantize_blockwise
 from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from torch.nn import functional
 
@@ -39,6 +39,18 @@ def compute_with(layer: Any, numbers: Numbers) -> None:
     keep = layer.in_features * layer.out_features <= KEPT_AT_MOST
     layer.forward = partial(_forward, layer, numbers, keep)
     layer.dense_weight = numbers
+
+
+def prepare_for_gpu(base: Any) -> None:
+    """Let our kernels get at the numbers of the 4-bit layers of `base`, which lies on a GPU."""
+    layers: list[Any] = [each for each in base.modules() if isinstance(each, Linear4bit)]
+    for layer in layers:
+        layer.dense_weight = partial(_dequantized, layer)
+
+
+def _dequantized(layer: Any) -> torch.Tensor:
+    numbers: torch.Tensor = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    return numbers
 
 
 def _forward(layer: Any, numbers: Numbers, keep: bool, inputs: torch.Tensor) -> torch.Tensor:

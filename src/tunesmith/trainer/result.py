@@ -39,16 +39,20 @@ def write_result(
     tokenizer: Any,
     chat_template: str | None,
     stop_token_ids: Sequence[int],
+    writes: bool = True,
 ) -> None:
     """Write the result whole, then move it into `output` file by file, the weights last.
 
     A model that was tuned in full gets the number format of the base model's files, in place.
-    `chat_template` is one that the base model did not have. Raises RunFailure `disk_full`.
+    `chat_template` is one that the base model did not have. A rank that does not write only sends
+    its parts of the weights. Raises RunFailure `disk_full`.
     """
     files = tokenizer_files(base_model)
-    if not is_adapter(model):
-        model.to(_dtype_of_files(base_model, model.dtype))
-    needed = weights_bytes(model) + sum(file.stat().st_size for file in files)
+    dtype = None if is_adapter(model) else _dtype_of_files(base_model, model.dtype)
+    if not writes:
+        write_weights(model, str(base_model), None, dtype=dtype)
+        return
+    needed = weights_bytes(model, dtype) + sum(file.stat().st_size for file in files)
     with draft(output, "result", needed) as directory:
         for file in files:
             shutil.copyfile(file, directory / file.name)
@@ -56,7 +60,7 @@ def write_result(
         if chat_template is not None:
             (directory / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
         (directory / "README.md").write_text(card, encoding="utf-8")
-        write_weights(model, str(base_model), directory)
+        write_weights(model, str(base_model), directory, dtype=dtype)
         generation = _generation_config(base_model, stop_token_ids)
         write_json(directory / "generation_config.json", generation)
         if not is_adapter(model):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.base_model import positions_of
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
+    Split,
     check,
     open_dataset,
 )
@@ -21,10 +23,12 @@ from tunesmith.errors import RunFailure
 from tunesmith.events import EventWriter, Finished, Phase, Planned
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.spec import Spec
-from tunesmith.trainer import environment, memory
+from tunesmith.trainer import environment, imports, memory
 from tunesmith.trainer.base_directory import find_or_download, native
 from tunesmith.trainer.encoding import encode_split, refused_rows
 from tunesmith.trainer.failures import describe
+from tunesmith.trainer.rank_failures import leave_failure
+from tunesmith.trainer.ranks import ALONE, Alone, Group, Place, Ranks
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.schedule import Plan, make_plan
 from tunesmith.trainer.stop import Stop, StopRequested
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from tunesmith.trainer.forward import Forward
     from tunesmith.trainer.loop import Outcome
     from tunesmith.trainer.memory_planning import RunPlan
+    from tunesmith.trainer.sharding import Sharded
 
 ADVISED_SAMPLES = 1000  # the specification's
 BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output has all
@@ -43,30 +48,41 @@ SPLIT, BAD_ROWS = "split.json", "bad_rows.jsonl"
 LARGE_MODEL, LARGE_MODEL_LEARNING_RATE = 12.5e9, 5e-5  # the specification's, from "13B" on
 
 
-def main(path: Path, stop: Stop) -> int:
-    """Do the run of the run directory `path`; return the exit code. Everything is reported."""
-    directory = RunDirectory(path)
-    report = Report(EventWriter(directory.events))
+def main(directory: RunDirectory, stop: Stop, place: Place = ALONE) -> int:
+    """Do the run of `directory`, or what falls to `place` of it; return the exit code.
+
+    Everything is reported: by the first of several processes alone, and why they fail by the one
+    that started them.
+    """
+    report = Report(EventWriter(directory.events) if place.first else None)
     report.started()
     where = {"device": "cpu", "output_path": ""}
     try:
         spec = Spec.model_validate(read_json(directory.spec))
         where["output_path"] = spec.output_path
-        report.finished(run(spec, report, stop, where))
+        report.finished(run(spec, report, stop, where, place))
     except StopRequested:
-        report.phase(Phase.STOPPING)
-        report.finished(_stopped_before_training(where["output_path"]))
+        # Of several ranks each may be told to stop because another has failed.
+        if place.world_size == 1:
+            report.phase(Phase.STOPPING)
+            report.finished(stopped_before_training(where["output_path"]))
     except BaseException as error:
         memory.lift_cap()
+        code, params = describe(error, **where)
+        if place.world_size > 1:
+            leave_failure(directory, place, error, code, params)
+            return 1
         # The event first: where the disk is full, the log may be full too.
-        report.failed(*describe(error, **where))
+        report.failed(code, params)
         with contextlib.suppress(OSError):
             traceback.print_exc()
         return 1
     return 0
 
 
-def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finished:
+def run(
+    spec: Spec, report: Report, stop: Stop, where: dict[str, str], place: Place = ALONE
+) -> Finished:
     """Do the whole run of `spec`. Raises RunFailure, or StopRequested before training began.
 
     `where["device"]` is set as soon as it is known, for what a failure says.
@@ -78,33 +94,40 @@ def run(spec: Spec, report: Report, stop: Stop, where: dict[str, str]) -> Finish
     if counts["train"] < ADVISED_SAMPLES:
         report.warning("few_samples", count=counts["train"])
 
-    base = find_or_download(spec, report, stop)
-
-    report.phase(Phase.LOADING)
     environment.prepare()
     with stop.at_once():
-        spec = spec.model_copy(update={"base_model": str(native(base, spec, report))})
-        loaded = _load(spec, report, where)
+        ranks = _meet(spec, place)
+        base = ranks.in_turn(lambda: find_or_download(spec, report, stop))
+
+    report.phase(Phase.LOADING)
+    if not spec.devices or spec.simulated:
+        memory.keep_freed()
+    with stop.at_once(), imports.left_out(imports.unused(spec.training)):
+        there = ranks.in_turn(lambda: native(base, spec, report))
+        spec = spec.model_copy(update={"base_model": str(there)})
+        loaded = _load(spec, report, where, ranks)
 
     report.phase(Phase.PREPARING)
     with stop.at_once():
-        prepared = _prepare(spec, dataset, loaded, report)
+        prepared = _prepare(spec, dataset, loaded, report, ranks)
 
-    _record(spec, dataset, prepared, left_out)
+    if place.first:
+        _record(spec, dataset, prepared, left_out)
     report.phase(Phase.TRAINING)
-    outcome = _train(spec, loaded, prepared, report, stop)
+    outcome = _train(spec, loaded, prepared, report, stop, ranks)
 
     if not outcome.stopped:
         report.phase(Phase.SAVING)
-        _save(spec, counts, loaded, prepared, outcome)
+        _save(spec, counts, loaded, prepared, outcome, ranks)
     return Finished(
         outcome="stopped" if outcome.stopped else "completed",
         output_path=spec.output_path,
         step=outcome.step,
         total_steps=prepared.plan.total_steps,
         train_seconds=outcome.seconds,
-        peak_memory_bytes=memory.peak(loaded.device, loaded.before),
-        measured_memory_bytes=memory.taken(loaded.device, loaded.before),
+        # The last that ranks tell each other: none ends before the first one has written all.
+        peak_memory_bytes=ranks.highest(memory.peak(loaded.device, loaded.before)),
+        measured_memory_bytes=ranks.highest(memory.taken(loaded.device, loaded.before)),
         final=outcome.final,
     )
 
@@ -120,6 +143,14 @@ def _check(spec: Spec, report: Report, left_out: BadRowList) -> tuple[Dataset, M
     return dataset, found.counts
 
 
+def _meet(spec: Spec, place: Place) -> Ranks:
+    if place.world_size == 1:
+        return Alone()
+    from tunesmith.trainer.model import choose_device
+
+    return Group(place, choose_device(spec, place.rank))
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """The base model and its tokenizer, and the model with a new adapter."""
@@ -133,6 +164,7 @@ class _Loaded:
     checkpointing: bool
     memory_plan: "RunPlan"
     before: memory.Baseline
+    sharded: "Sharded | None"
 
 
 @dataclass(frozen=True)
@@ -146,12 +178,14 @@ class _Prepared:
     forward: "Forward"
 
 
-def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
+def _load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> _Loaded:
+    import torch
+
     from tunesmith.prompt.tokenizer import load_tokenizer
     from tunesmith.trainer import model
     from tunesmith.trainer.memory_planning import RunPlan
 
-    device = model.choose_device(spec)
+    device = model.choose_device(spec, ranks.place.rank)
     name = where["device"] = model.describe_device(device)
     dtype = model.choose_dtype(spec.training.dtype, device)
     if spec.simulated:
@@ -164,23 +198,68 @@ def _load(spec: Spec, report: Report, where: dict[str, str]) -> _Loaded:
     path = Path(spec.base_model)
     tokenizer = load_tokenizer(path)
     memory_plan = RunPlan(spec, dtype, device)
-    checkpointing = memory_plan.checkpointing(report)
+    # The same on all ranks, though one may have less memory than another.
+    checkpointing = ranks.any(memory_plan.checkpointing(report))
     before = memory.baseline()
-    base, adapted = model.load_for_training(path, spec.training, dtype, device, checkpointing)
+    divided = _must_be_sharded(spec, path, dtype, device, memory_plan, ranks)
+    base, adapted = model.load_for_training(
+        # What one device cannot hold goes there in parts.
+        path,
+        spec.training,
+        dtype,
+        torch.device("cpu") if divided else device,
+        checkpointing,
+    )
+    sharded = None
+    if divided:
+        from tunesmith.trainer.sharding import Sharded
+
+        if spec.training.sharding == "auto":
+            report.warning("sharded", devices=ranks.place.world_size)
+        sharded = Sharded(base, adapted, device, ranks)
     _, total = model.count_parameters(adapted)
     if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
         rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
         report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
+    positions, limit = positions_of(base.config.to_dict()), spec.training.max_seq_length
+    if positions is not None and limit > positions:
+        report.warning("beyond_positions", max_seq_length=limit, positions=positions)
     return _Loaded(
-        device, name, dtype, tokenizer, base, adapted, checkpointing, memory_plan, before
+        device, name, dtype, tokenizer, base, adapted, checkpointing, memory_plan, before, sharded
     )
 
 
-def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _Prepared:
+def _must_be_sharded(
+    spec: Spec,
+    path: Path,
+    dtype: str,
+    device: "torch.device",
+    memory_plan: "RunPlan",
+    ranks: Ranks,
+) -> bool:
+    if ranks.place.world_size == 1:
+        return False
+    from tunesmith.trainer import fit
+
+    training, cap = spec.training, spec.gpu.max_memory_gib
+    planned = memory_plan.needed or fit.estimated_bytes(fit.weights_in(path), training, dtype)
+    there = memory.held_by(device, ranks.place.world_size) if cap is None else int(cap * memory.GIB)
+    # The same everywhere: GPUs of one machine may differ.
+    there = -ranks.highest(-there)
+    return fit.must_be_sharded(
+        training.sharding, training.method, ranks.place.world_size, planned, there
+    )
+
+
+def _prepare(
+    spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report, ranks: Ranks
+) -> _Prepared:
+    import torch
+
     from tunesmith.families import family_of
     from tunesmith.prompt.prompt import Prompt
     from tunesmith.trainer.forward import Forward
-    from tunesmith.trainer.model import count_parameters
+    from tunesmith.trainer.model import be_strictly_deterministic, count_parameters
 
     training = spec.training
     prompt = Prompt(loaded.tokenizer, family_of(Path(spec.base_model)), training.system_prompt)
@@ -188,25 +267,42 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
         report.warning("no_chat_template")
     elif prompt.own_template is not None:
         report.warning("family_format", format=prompt.format_name)
-    train = encode_split(prompt, dataset.train, spec, report)
+
+    def encode(split: Split) -> "Encoded":
+        if not spec.cache_dir:
+            return encode_split(prompt, split, spec, report)
+        return ranks.in_turn(lambda: encode_split(prompt, split, spec, report))
+
+    train = encode(dataset.train)
     if not len(train.samples):
         raise RunFailure("no_labels", samples=train.read, max_seq_length=training.max_seq_length)
     held_out = dataset.validation
-    valid = encode_split(prompt, held_out, spec, report) if held_out else None
+    valid = encode(held_out) if held_out else None
     _check_vocabulary(loaded.base, Path(spec.base_model), train, valid)
     if training.early_stopping_patience is not None and not (valid and len(valid.samples)):
         raise RunFailure("early_stopping_without_validation")
-    plan = make_plan(len(train.samples), training, spec.given)
+    plan = make_plan(len(train.samples), training, spec.given, ranks.place.world_size)
     if (given := plan.warmup_refused) is not None:
         steps = {"total_steps": plan.total_steps, "used": plan.warmup_steps}
         report.warning("warmup_too_long", given=given, **steps)
-    forward = Forward(
-        loaded.adapted,
-        loaded.tokenizer.pad_token_id or 0,
-        autocast=training.method == "full" and loaded.dtype == "bf16",
-        neftune_noise_alpha=training.neftune_noise_alpha,
-        kernels=training.kernels,
-    )
+
+    def make_forward() -> Forward:
+        return Forward(
+            loaded.adapted,
+            loaded.tokenizer.pad_token_id or 0,
+            autocast=training.method == "full" and loaded.dtype == "bf16",
+            neftune_noise_alpha=training.neftune_noise_alpha,
+            kernels=training.kernels,
+        )
+
+    if loaded.sharded is None:
+        forward = make_forward()
+    else:
+        with torch.no_grad():
+            forward = loaded.sharded.call(make_forward)
+        loaded.sharded.join(forward, train.samples)
+    if forward.way == "layers":
+        be_strictly_deterministic(loaded.device)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)
@@ -223,6 +319,8 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
             dtype=loaded.dtype,
             packed=forward.packed,
             way=forward.way,
+            devices=ranks.place.world_size,
+            sharded=loaded.sharded is not None,
         )
     )
     loaded.memory_plan.record(forward, train.samples, loaded.checkpointing, report)
@@ -230,7 +328,7 @@ def _prepare(spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report) -> _
 
 
 def _train(
-    spec: Spec, loaded: _Loaded, prepared: _Prepared, report: Report, stop: Stop
+    spec: Spec, loaded: _Loaded, prepared: _Prepared, report: Report, stop: Stop, ranks: Ranks
 ) -> "Outcome":
     from tunesmith.trainer import disk
     from tunesmith.trainer.checkpoint import Checkpoints, find_resume, require_same_data
@@ -245,11 +343,14 @@ def _train(
         report.warning("resumed", path=str(resume.path), step=step, total=total)
         if resume.state.total_steps != total:
             report.warning("resumed_other_plan", before=resume.state.total_steps, now=total)
+        if (before := resume.state.devices) != ranks.place.world_size:
+            report.warning("resumed_other_devices", before=before, now=ranks.place.world_size)
     output = Path(spec.output_path)
-    checkpoints = Checkpoints(output, spec.training.save_total_limit)
-    output.mkdir(parents=True, exist_ok=True)
-    disk.remove_drafts(output)
-    disk.require_space(output, checkpoints.needed_bytes(loaded.adapted))
+    checkpoints = Checkpoints(output, spec.training.save_total_limit, writes=ranks.place.first)
+    if ranks.place.first:
+        output.mkdir(parents=True, exist_ok=True)
+        disk.remove_drafts(output)
+        disk.require_space(output, checkpoints.needed_bytes(loaded.adapted))
     valid = prepared.valid
     return Training(
         prepared.forward,
@@ -261,6 +362,8 @@ def _train(
         report=report,
         stop=stop,
         resume=resume,
+        ranks=ranks,
+        sharded=loaded.sharded,
     ).train()
 
 
@@ -270,6 +373,7 @@ def _save(
     loaded: _Loaded,
     prepared: _Prepared,
     outcome: "Outcome",
+    ranks: Ranks,
 ) -> None:
     from tunesmith.trainer.card import Facts, model_card
     from tunesmith.trainer.result import write_result
@@ -300,6 +404,7 @@ def _save(
         tokenizer=loaded.tokenizer,
         chat_template=template,
         stop_token_ids=prepared.prompt.stop_token_ids,
+        writes=ranks.place.first,
     )
 
 
@@ -327,7 +432,7 @@ def _check_vocabulary(base: Any, path: Path, train: "Encoded", valid: "Encoded |
         raise RunFailure("base_model_unreadable", path=str(path), reason=reason)
 
 
-def _stopped_before_training(output_path: str) -> Finished:
+def stopped_before_training(output_path: str) -> Finished:
     return Finished(
         outcome="stopped",
         output_path=output_path,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tunesmith.spec import TrainingArguments
+from tunesmith.spec import TrainingArguments, samples_per_step
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Plan:
         return math.ceil(self.total_steps / self.evaluation_every) - step // self.evaluation_every
 
 
-def make_plan(samples: int, training: TrainingArguments, given: Collection[str]) -> Plan:
+def make_plan(
+    samples: int, training: TrainingArguments, given: Collection[str], devices: int = 1
+) -> Plan:
     """Plan a run over `samples` samples; `given` names the arguments that are no defaults."""
-    together = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    steps_per_epoch = math.ceil(samples / together)
+    steps_per_epoch = math.ceil(samples / samples_per_step(training, devices))
     # Rounded first: 0.1 * 30 is a little more than 3.
     total = max(1, math.ceil(round(training.num_train_epochs * steps_per_epoch, 6)))
     if training.max_steps > 0:

@@ -1,7 +1,9 @@
 import errno
+import fcntl
 import json
 import os
 import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tests.tiny_chatglm import make_tiny_chatglm, tensors_of
 from tunesmith.chatglm import cache
 from tunesmith.chatglm.config import problem_at
 from tunesmith.chatglm.convert import RECORD, convert, restore
-from tunesmith.chatglm.draft import draft, draft_of
+from tunesmith.draft import draft, draft_of
 from tunesmith.errors import Conflict, InvalidInput, RunFailure
 from tunesmith.messages import sentence
 
@@ -282,24 +284,27 @@ def test_a_draft_is_one_process_s_and_what_a_killed_one_left_is_cleared(tmp_path
     target = tmp_path / "target"
     draft_of(target).mkdir()
     (draft_of(target) / "left").write_text("x")
-    with draft(target, 0) as directory:
+    with draft(target) as directory:
         assert list(directory.iterdir()) == []
-        with pytest.raises(Conflict) as refused, draft(target, 0):
+        with pytest.raises(Conflict) as refused, draft(target):
             pass
-        assert refused.value.code == "convert_running"
+        assert refused.value.code == "draft_busy"
     assert target.is_dir()
 
 
-def test_too_little_space_is_told_before_anything_is_written(tmp_path):
-    with pytest.raises(RunFailure) as refused, draft(tmp_path / "target", 1 << 60):
-        pass
+def test_too_little_space_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    source = make_tiny_chatglm(tmp_path / "original")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+    with pytest.raises(RunFailure) as refused:
+        convert(source, tmp_path / "target")
     assert refused.value.code == "convert_no_space"
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_disk_that_fills_meanwhile_is_told_and_nothing_is_left(tmp_path):
     target = tmp_path / "target"
-    with pytest.raises(RunFailure) as failure, draft(target, 0):
+    with pytest.raises(RunFailure) as failure, draft(target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert (failure.value.code, failure.value.params) == ("disk_full", {"path": str(tmp_path)})
     assert list(tmp_path.iterdir()) == []
@@ -327,3 +332,49 @@ def test_originals_that_look_alike_from_outside_are_not_taken_for_one(tmp_path):
     shutil.copytree(source, directories[1])
     first, second = (cache.converted(each, tmp_path / "cache")[0] for each in directories)
     assert first != second
+
+
+def test_what_a_killed_conversion_left_in_the_cache_goes_with_the_next_one(tmp_path):
+    source = make_tiny_chatglm(tmp_path / "original")
+    root = tmp_path / "cache/converted"
+    left, busy = (draft_of(root / name) for name in ("other-0123", "busy-4567"))
+    for each in (left, busy):
+        each.mkdir(parents=True)
+        (each / "model.safetensors").write_bytes(b"x")
+    with (root / ".busy-4567.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as the process that converts to it holds it
+        cache.converted(source, tmp_path / "cache")
+        assert not left.exists() and busy.exists()
+
+
+@pytest.mark.parametrize("family", ["chatglm2", "chatglm3", "glm-4"])
+def test_a_directory_with_a_fast_tokenizer_only_is_converted_with_it(family, tmp_path):
+    from transformers import AutoTokenizer
+
+    source = make_tiny_chatglm(tmp_path / "a", family)
+    convert(source, tmp_path / "b")
+    (source / "tokenizer.model").unlink()
+    shutil.copy(tmp_path / "b/tokenizer.json", source)
+    done = convert(source, tmp_path / "c")
+    assert done.warnings == ()
+    one, other = (AutoTokenizer.from_pretrained(tmp_path / name) for name in "bc")
+    text = "[gMASK] sop sophisticated 你好 <|user|>"
+    assert one(text).input_ids == other(text).input_ids
+    assert one.get_vocab() == other.get_vocab() and one.chat_template == other.chat_template
+    assert (one.eos_token_id, one.pad_token_id) == (other.eos_token_id, other.pad_token_id)
+    assert restore(tmp_path / "c", tmp_path / "d").warnings == ()
+    assert (tmp_path / "d/tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+
+
+def test_a_fast_tokenizer_without_the_family_s_tokens_is_refused(tmp_path):
+    from tests.tiny_models import make_tokenizer
+
+    source = make_tiny_chatglm(tmp_path / "a", "chatglm3", tokenizer=False)
+    make_tokenizer().save_pretrained(source)
+    with pytest.raises(InvalidInput) as refused:
+        convert(source, tmp_path / "b")
+    assert codes(refused) == ["field.chatglm_tokenizer"]
+    (source / "tokenizer.json").write_text("{")
+    with pytest.raises(InvalidInput) as refused:
+        convert(source, tmp_path / "b")
+    assert codes(refused) == ["field.chatglm_tokenizer"]

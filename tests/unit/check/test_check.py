@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_models import make_tokenizer
+from tests.tiny_models import make_tiny_model, make_tokenizer
 from tunesmith.check.report import Finding, Report
 from tunesmith.check.run import Request, check
 from tunesmith.errors import InvalidInput
@@ -277,3 +277,31 @@ def test_paths_and_base_models_that_cannot_be_used(tmp_path, checked):
 def test_the_same_seed_gives_the_same_report(tmp_path, checked):
     path = write(tmp_path / "train.jsonl", *map(good, range(50)))
     assert checked(path) == checked(path)
+
+
+def test_samples_beyond_the_positions_of_the_base_model_are_told(tmp_path, checked):
+    base = make_tiny_model(tmp_path / "base")  # 512 positions
+    long = good(0) | {"output": "many words " * 2000}
+    path = write(tmp_path / "train.jsonl", long, good(1))
+    report = checked(path, base_model=base, max_seq_length=600)
+    told = found(report, "beyond_positions")
+    assert (told.count, told.params["positions"]) == (1, 512)
+    assert "beyond_positions" not in codes(checked(path, base_model=base))
+
+
+def test_openings_are_a_share_of_train_alone(tmp_path, checked):
+    write(tmp_path / "train.jsonl", *[good(n) | {"instruction": f"Tell me now of {n}"}
+                                      for n in range(40)])  # fmt: skip
+    write(tmp_path / "valid.jsonl", *map(good, range(100, 400)))
+    assert found(checked(tmp_path), "same_openings").params["percent"] == "100"
+
+
+def test_bad_rows_of_a_file_that_is_divided_are_counted(tmp_path, checked):
+    path = write(tmp_path / "train.jsonl", *map(good, range(30)), "{", "[")
+    report = checked(path, split={"train": 0.6, "validation": 0.2, "test": 0.2})
+    assert [(each.name, each.bad_rows) for each in report.splits] == [
+        ("train", 2),
+        ("validation", 0),
+        ("test", 0),
+    ]
+    assert sum(each.rows for each in report.splits) == 32

@@ -1,5 +1,6 @@
 """The cleaned copy: whole or not at all, and what was dropped is said."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.unit.check.test_check import good, write
 from tunesmith.check.run import run
+from tunesmith.draft import draft
 from tunesmith.errors import Refused
 
 
@@ -109,3 +111,50 @@ def test_an_empty_directory_is_taken(tmp_path):
     (tmp_path / "out").mkdir()
     run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
     assert rows_of(tmp_path / "out" / "train.jsonl") == [good(0)]
+
+
+def test_what_cannot_be_read_is_told_where_it_begins(tmp_path):
+    path = tmp_path / "train.json"
+    texts = [json.dumps(good(n)) for n in range(4)]
+    path.write_text(f"[{texts[0]}, {texts[1]}, {{]}}, {texts[2]}, {texts[3]}]")
+    report = run({"dataset_path": str(path), "fix": str(tmp_path / "out"), "skip_bad_rows": True})
+    found = next(each for each in report.findings if each.code == "check.rest_unreadable")
+    assert (found.severity, found.examples[0].line) == ("error", 3)
+    assert dropped(tmp_path / "out") == [("train.json", 3, "rest_unreadable")]
+    assert len(rows_of(tmp_path / "out" / "train.jsonl")) == 2
+
+
+def test_nothing_of_a_line_that_is_too_long_is_in_the_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr("tunesmith.dataset.source.LONGEST_ROW", 300)
+    monkeypatch.setattr("tunesmith.check.fix.LONGEST_ROW", 300)
+    long = json.dumps({"instruction": "a", "output": "x" * 1000})
+    path = write(tmp_path / "train.jsonl", good(0), long, good(1))
+    run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert rows_of(tmp_path / "out" / "train.jsonl") == [good(0)]
+    assert dropped(tmp_path / "out") == [("train.jsonl", 2, "rest_unreadable")]
+
+
+def test_the_copy_of_one_file_is_a_data_set_whatever_its_name(tmp_path):
+    path = write(tmp_path / "dropped.jsonl", good(0), good(0))
+    run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert rows_of(tmp_path / "out" / "train.jsonl") == [good(0)]
+    assert dropped(tmp_path / "out") == [("dropped.jsonl", 2, "duplicate")]
+    assert run({"dataset_path": str(tmp_path / "out")}).rows == 1
+
+
+def test_two_cleanings_to_one_directory_do_not_mix(tmp_path):
+    path = write(tmp_path / "train.jsonl", good(0))
+    with draft(tmp_path / "out"), pytest.raises(Refused) as refused:
+        run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert refused.value.code == "draft_busy"
+
+
+def test_a_disk_that_fills_is_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tunesmith.check.fix._copy", full)
+    path = write(tmp_path / "train.jsonl", good(0))
+    with pytest.raises(Refused) as refused:
+        run({"dataset_path": str(path), "fix": str(tmp_path / "out")})
+    assert refused.value.code == "disk_full" and [*tmp_path.iterdir()] == [path]

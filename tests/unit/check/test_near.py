@@ -3,8 +3,41 @@
 import random
 
 import numpy as np
+import pytest
 
-from tunesmith.check.near import THRESHOLD, near_duplicates, pieces, signatures, similarity
+from tunesmith.check import near
+from tunesmith.check.near import (
+    MOST_COMPARED,
+    THRESHOLD,
+    NearDuplicates,
+    near_duplicates,
+    pieces,
+    signatures,
+    similarity,
+)
+
+
+def compared(texts: list[str]) -> NearDuplicates:
+    return near_duplicates(signatures(texts, 0), lambda rows: [texts[row] for row in rows])
+
+
+def repeats_in(texts: list[str]) -> dict[int, int]:
+    found = compared(texts)
+    assert found.complete
+    return found.repeats
+
+
+def crowd(count: int, changed: int) -> list[str]:
+    """Return texts of 100 words of which `changed` are others in each."""
+    draw = random.Random(1)
+    words = ["".join(draw.choices("abcdefghij", k=6)) for _ in range(100)]
+    texts = []
+    for number in range(count):
+        own = list(words)
+        for place in draw.sample(range(100), changed):
+            own[place] = f"w{number}x{place}"
+        texts.append(" ".join(own))
+    return texts
 
 
 def test_pieces_of_languages_without_spaces_are_three_characters():
@@ -28,7 +61,7 @@ def test_pairs_are_those_with_real_jaccard_above_the_threshold():
         for place in draw.sample(range(60), 1 + copy % 20):
             changed[place] = "changed"
         texts[100 + copy] = " ".join(changed)
-    found = near_duplicates(signatures(texts, 0), lambda rows: [texts[row] for row in rows])
+    found = repeats_in(texts)
     real = {
         100 + n: n
         for n in range(100)
@@ -41,9 +74,43 @@ def test_pairs_are_those_with_real_jaccard_above_the_threshold():
 
 def test_the_first_of_many_equal_ones_is_kept():
     texts = ["a text that is here many times over"] * 50
-    found = near_duplicates(signatures(texts, 0), lambda rows: [texts[row] for row in rows])
+    found = repeats_in(texts)
     assert found == dict.fromkeys(range(1, 50), 0)
 
 
 def test_no_texts():
-    assert near_duplicates(signatures([], 0), lambda rows: []) == {}
+    assert repeats_in([]) == {}
+
+
+@pytest.mark.parametrize("changed", [4, 6, 8, 30])
+def test_where_all_texts_are_alike_each_is_compared_with_a_few_only(changed, monkeypatch):
+    pairs = []
+
+    def counted(one, other):
+        pairs.append(1)
+        return similarity(one, other)
+
+    texts = crowd(400, changed)
+    monkeypatch.setattr(near, "similarity", counted)
+    monkeypatch.setattr(near, "MORE_COMPARED", 0)
+    found = compared(texts)
+    assert len(pairs) <= MOST_COMPARED * len(texts)
+    real = [similarity(pieces(texts[0]), pieces(text)) >= THRESHOLD for text in texts[1:]]
+    if changed == 4:  # each pair is one
+        assert all(real) and found.complete and len(found.repeats) == 399
+    if changed == 8:  # hardly any is, but all seem to be
+        assert sum(real) == 0 and not found.complete
+    if changed == 30:  # signatures say that none is
+        assert not pairs and found.complete
+
+
+def test_in_small_data_nothing_is_left_out():
+    assert compared(crowd(400, 8)).complete
+
+
+def test_memory_is_bounded_whatever_the_texts_length(monkeypatch):
+    texts = crowd(60, 5)
+    whole = compared(texts), signatures(texts, 0)
+    monkeypatch.setattr(near, "PIECES_AT_ONCE", 1000)
+    monkeypatch.setattr(near, "PIECES_KEPT", 1000)
+    assert compared(texts) == whole[0] and np.array_equal(signatures(texts, 0), whole[1])

@@ -22,7 +22,7 @@ def english(monkeypatch, tmp_path):
 @pytest.fixture
 def run(monkeypatch) -> Callable[..., Result]:
     """Run a command line against `routes`, by default without a server."""
-    monkeypatch.setattr(client.client, "RETRY_DELAYS", (0.001, 0.002))
+    monkeypatch.setattr("tunesmith.client.connection.RETRY_DELAYS", (0.001, 0.002))
 
     def invoke(*arguments: str, routes: Routes | None = None, input: str | None = None) -> Result:
         if routes is not None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.unit.check.test_check import good, write
+from tunesmith.draft import draft_of
 
 
 def test_errors_are_shown_with_their_lines_and_give_exit_code_1(run, tmp_path):
@@ -45,3 +46,16 @@ def test_wrong_usage_is_told_by_name(run, tmp_path):
     assert parts.exit_code == 2 and "split" in parts.stderr
     model = run("check", path, "--base-model", str(Path(tmp_path)))
     assert model.exit_code == 2 and "cannot be loaded" in model.stderr
+
+
+def test_ctrl_c_leaves_nothing_of_a_cleaned_copy(run, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    data = write(tmp_path / "train.jsonl", good(0))
+
+    def interrupted(*_, **__):
+        draft_of(out).mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunesmith.side_process.ask", interrupted)
+    run("check", str(data), "--fix", str(out))
+    assert list(tmp_path.iterdir()) == [data]

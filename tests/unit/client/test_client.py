@@ -27,7 +27,7 @@ def own_place(monkeypatch, tmp_path):
     for name in ("TUNESMITH_URL", "TUNESMITH_TOKEN", "LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TUNESMITH_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(client, "RETRY_DELAYS", (0.001, 0.002))
+    monkeypatch.setattr("tunesmith.client.connection.RETRY_DELAYS", (0.001, 0.002))
 
 
 def connect(routes: Routes, **options) -> Client:

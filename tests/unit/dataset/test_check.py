@@ -38,7 +38,7 @@ def test_a_file_without_a_sample_is_an_error(tmp_path, name):
 
 
 def test_skipped_rows_are_counted_and_all_are_handed_over(tmp_path):
-    write(tmp_path / "train.jsonl", *[ROW, b"{", b'{"half \\ud83d": "a"}'] * 50)
+    write(tmp_path / "train.jsonl", *[ROW, b'{"half', b'{"half \\ud83d": "a"}'] * 50)
     bad = BadRowList()
     result = check(open_dataset(tmp_path), "skip", on_bad=bad.add)
     assert (result.counts["train"], result.skipped, bad.count) == (50, 100, 100)

@@ -94,7 +94,7 @@ def test_every_format_is_recognised_by_itself(tmp_path, row, turns, system):
         (b'{"n": ' + b"9" * 5000 + b', "instruction": "a", "output": "b"}', "json", {}),
         (b'{"instruction": "hi \\ud83d", "output": "b"}', "half_character", {}),
         ({"text": "a", "id": 3}, "unknown_format", {"found": ["text", "id"]}),
-        ({}, "unknown_format", {"found": []}),
+        ({}, "no_fields", {}),
         ({"instruction": "i", "output": "o", "history": "x"}, "field_list", {"name": "history"}),
         ({"instruction": "i", "output": "o", "history": [["q"]]}, "history_pair", {}),
         ({"messages": "x"}, "field_list", {"name": "messages"}),

@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from tests.unit.dataset.files import ROW, rows, write
 from tunesmith.dataset import BadRow, Conversation, read_rows
+from tunesmith.dataset.formats import half_character_in
 from tunesmith.errors import RunFailure
 
 CHINESE = {"instruction": "请介绍一下你自己的名字", "output": "我是一个人工智能助手。"}
@@ -169,3 +170,41 @@ def test_pyarrow_is_not_imported_for_lines(tmp_path):
         "sys.exit(any(name.split('.')[0] in ('pyarrow', 'torch') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "params"),
+    [
+        ("instruction;output\na;b\n", "csv_separator", {"separator": "';'"}),
+        ("instruction\toutput\na\tb\n", "csv_separator", {"separator": "'\\t'"}),
+        ("instruction,output,output\na,b,c\n", "csv_column_twice", {"name": "output"}),
+    ],
+)
+def test_a_csv_header_that_spoils_all_rows_is_told_once(tmp_path, text, problem, params):
+    file = tmp_path / "train.csv"
+    file.write_text(text, encoding="utf-8")
+    (found,) = read_rows(file)
+    assert found.ends_file and found.problem == {"code": f"row.{problem}", "params": params}
+
+
+def test_unknown_columns_of_the_same_name_do_no_harm(tmp_path):
+    file = tmp_path / "train.csv"
+    file.write_text("instruction,output,,\na,b,,\n", encoding="utf-8")
+    assert questions(file) == ["a"]
+
+
+def test_an_object_over_several_lines_is_named_so(tmp_path):
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps(ROW, indent=1), encoding="utf-8")
+    assert next(read_rows(file)).problem["code"] == "row.over_lines"
+
+
+def test_values_nested_deeper_than_calls_may_be_are_searched():
+    value = "\ud800"
+    for _ in range(100_000):
+        value = [value]
+    found = half_character_in({"a": "b", "x": value})
+    assert found is not None and found[0].startswith("x[0][0]") and found[1] == "\ud800"
+    order = {"one": ["ok", {"\udfff": 1}], "two": "\ud800"}
+    assert half_character_in(order) == ("one[1].\\udfff", "\udfff")
+    assert half_character_in({"a": ["b", {"c": None}], "d": 1}) is None

@@ -1,11 +1,14 @@
 import json
+import shutil
 import socket
+from collections import namedtuple
 
 import pytest
 
 from tunesmith.errors import InvalidInput
 from tunesmith.hub.find import find_base_model
 from tunesmith.hub.marker import MARKER
+from tunesmith.hub.space import SPARE, draft_of
 
 COMMIT = "a" * 40
 
@@ -94,3 +97,32 @@ def test_modelscope_is_asked_in_its_own_way(hub, published, make_settings):
 def test_a_token_that_the_hub_does_not_know_is_told(hub, published, make_settings):
     hub.add("o/n", published, token_refused=True)
     assert refused("o/n", make_settings(hub_token="wrong")).code == "field.hub_token_refused"
+
+
+def test_a_disk_that_is_too_small_is_told_before_there_is_a_task(
+    hub, published, make_settings, monkeypatch
+):
+    hub.add("o/n", published)
+    settings = make_settings()
+    usage = namedtuple("usage", "total used free")
+    needed = sum(path.stat().st_size for path in published.iterdir()) + SPARE
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, needed - 1))
+    problem = refused("o/n", settings)
+    assert problem.code == "field.download_no_space" and problem.params["repo"] == "o/n"
+    left = draft_of(settings.models_dir / "o" / "n")
+    left.mkdir(parents=True)
+    (left / "config.json").write_bytes(b"{}")  # of an earlier attempt
+    assert find_base_model("o/n", settings).hub is not None
+
+
+@pytest.mark.parametrize(
+    ("signed_in", "code"), [(True, "field.hub_gated"), (False, "field.hub_token_refused")]
+)
+def test_modelscope_s_refusals_are_told_apart(signed_in, code, hub, published, make_settings):
+    pytest.importorskip("modelscope_hub", reason="the extra `modelscope` is not installed")
+    hub.add("o/n", published, gated=True)
+    token = {"hub_token": "of somebody who did not accept"} if signed_in else {}
+    problem = refused("o/n", make_settings(hub="modelscope", **token))
+    assert problem.code == code
+    allowed = make_settings(hub="modelscope", hub_token=hub.token)
+    assert find_base_model("o/n", allowed).hub.repo == "o/n"

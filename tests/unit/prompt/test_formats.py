@@ -27,7 +27,7 @@ def make(family: str) -> Any:
     match family:
         case "llama3":
             return byte_level(*LLAMA3, eos="<|eot_id|>")
-        case "qwen1.5" | "qwen2":
+        case "qwen1.5" | "qwen2" | "qwen3":
             return byte_level(*QWEN, eos="<|endoftext|>")
         case "glm-4":
             return byte_level(*GLM4, eos="<|endoftext|>")
@@ -131,8 +131,21 @@ EXPECTED = [
         "<|im_start|>user\n你叫什么名字？<|im_end|>\n"
         "<|im_start|>assistant\n«我叫小匠。<|im_end|>»",
     ),
+    (
+        "qwen3",
+        ONE,
+        None,
+        "<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n«That.<|im_end|>»",
+    ),
+    (
+        "qwen3",
+        ONE,
+        "Be brief",
+        "<|im_start|>system\nBe brief<|im_end|>\n"
+        "<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n«That.<|im_end|>»",
+    ),
 ]
-FAMILIES = ["llama2", "llama3", "chatglm2", "chatglm3", "glm-4", "qwen1.5", "qwen2"]
+FAMILIES = ["llama2", "llama3", "chatglm2", "chatglm3", "glm-4", "qwen1.5", "qwen2", "qwen3"]
 
 
 @pytest.mark.parametrize(("family", "turns", "system", "expected"), EXPECTED)

@@ -19,6 +19,7 @@ from tunesmith.spec import Spec
 from tunesmith.trainer import model
 from tunesmith.trainer.batches import pack
 from tunesmith.trainer.checkpoint import (
+    SAMPLES_PER_STEP,
     Checkpoints,
     Resume,
     find_checkpoints,
@@ -112,7 +113,7 @@ def test_a_method_learns_and_how_a_step_is_cut_does_not_matter(
             per_device_train_batch_size=size,
             gradient_accumulation_steps=accumulation,
         )
-        assert run.forward.packed
+        assert run.forward.way == ("attention" if method == "dora" else "layers")
         run.train()
         ways.append([loss for _, loss, _ in run.losses])
     whole, *cut = ways
@@ -193,7 +194,7 @@ def test_a_second_attempt_goes_on_from_the_newest_checkpoint_of_its_output(
     ("change", "name"),
     [
         ({"lora_r": 4}, "lora_r"),
-        ({"per_device_train_batch_size": 2}, "per_device_train_batch_size"),
+        ({"per_device_train_batch_size": 2}, SAMPLES_PER_STEP),
         ({"seed": 1}, "seed"),
         ({"method": "full"}, "method"),
     ],

@@ -1,7 +1,7 @@
 """The loop, forward pass and adapter over tiny real models, in this process."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -40,11 +40,16 @@ def adapted(base: Path, gradient_checkpointing: bool = False, **arguments: Any) 
 
 
 def losses(
-    base: Path, tmp_path: Path, packed: bool = True, checkpointing: bool = False, **arguments: Any
+    base: Path,
+    tmp_path: Path,
+    packed: bool = True,
+    checkpointing: bool = False,
+    kernels: Literal["auto", "plain"] = "auto",
+    **arguments: Any,
 ) -> list[tuple[float, float]]:
     """Train and return loss and gradient norm of each step."""
     spec = make_spec(lora_dropout=0, learning_rate=1e-2, logging_steps=1, **arguments)
-    forward = Forward(adapted(base, checkpointing), 0)
+    forward = Forward(adapted(base, checkpointing), 0, kernels=kernels)
     assert forward.packed
     if not packed:
         forward.take("padded")
@@ -76,6 +81,15 @@ def test_the_loss_does_not_hang_on_how_a_step_is_cut(llama: Path, tmp_path: Path
             gradient_accumulation_steps=accumulation,
         )
         assert cut == [pytest.approx(step, rel=1e-4) for step in whole]
+
+
+def test_a_run_by_kernels_has_the_losses_of_one_by_transformers_and_peft(
+    qwen2: Path, tmp_path: Path
+) -> None:
+    fast = losses(qwen2, tmp_path, num_train_epochs=6)
+    plain = losses(qwen2, tmp_path, kernels="plain", num_train_epochs=6)
+    assert len(fast) == 24
+    assert [loss for loss, _ in fast] == pytest.approx([loss for loss, _ in plain], rel=1e-4)
 
 
 def test_packed_and_padded_batches_and_checkpointing_learn_the_same(

@@ -10,18 +10,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from tunesmith.trainer.kernels.cross_entropy import wide
-from tunesmith.trainer.kernels.dropout import dropped, keep_mask
+from tunesmith.trainer.kernels.dropout import drop
+from tunesmith.trainer.kernels.norm import Norm, normalise, normalise_backward, normalised
 from tunesmith.trainer.kernels.projections import (
     TENSORS,
-    Norm,
     Projection,
     Shared,
+    adapters_of,
     backward_products,
     forward_products,
-    normalise,
-    normalise_backward,
-    normalised,
     shared_by,
 )
 
@@ -61,19 +58,18 @@ class _GatedMlp(torch.autograd.Function):
         down: Shared,
         *tensors: torch.Tensor | None,
     ) -> torch.Tensor:
+        into_tensors, down_tensors = tensors[:-TENSORS], tensors[-TENSORS:]
         with torch.autocast(inputs.device.type, enabled=False):
             hidden, inverse = normalise(inputs, norm_weight, eps)
             hidden = hidden.to(into.compute)
-            keep = _keep(hidden, tensors[:-TENSORS], into)
-            products, low = forward_products(
-                hidden, dropped(hidden, keep, into.dropout), tensors[:-TENSORS], into
-            )
+            adapters = adapters_of(into_tensors, into.compute)
+            for_lora, keep = drop(hidden, into.dropout, wanted=adapters is not None)
+            products, low = forward_products(hidden, for_lora, into_tensors, adapters, into)
             gate, up = _halves(products)
             active = functional.silu(gate).mul_(up)
-            keep_active = _keep(active, tensors[-TENSORS:], down)
-            outputs, low_active = forward_products(
-                active, dropped(active, keep_active, down.dropout), tensors[-TENSORS:], down
-            )
+            adapters = adapters_of(down_tensors, down.compute)
+            for_lora, keep_active = drop(active, down.dropout, wanted=adapters is not None)
+            outputs, low_active = forward_products(active, for_lora, down_tensors, adapters, down)
         ctx.save_for_backward(
             inputs, norm_weight, inverse, keep, low, keep_active, low_active, *products, *tensors
         )
@@ -84,55 +80,42 @@ class _GatedMlp(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, norm_weight, inverse, keep, low, keep_active, low_active, *rest = ctx.saved_tensors
         products, tensors = rest[: ctx.products], rest[ctx.products :]
+        into_tensors, down_tensors = tensors[:-TENSORS], tensors[-TENSORS:]
         wanted = ctx.needs_input_grad[5:]
         into, down = ctx.into, ctx.down
         with torch.autocast(inputs.device.type, enabled=False):
             gate, up = _halves(products)
             smooth = functional.silu(gate)
-            active = smooth * up
             d_active, found_down = backward_products(
                 [gradient.contiguous()],
-                active,
-                dropped(active, keep_active, down.dropout),
+                smooth * up,
                 keep_active,
                 low_active,
-                tensors[-TENSORS:],
+                down_tensors,
+                adapters_of(down_tensors, down.compute),
                 down,
                 wanted[-TENSORS:],
             )
-            del active
             d_products = [torch.empty_like(each) for each in products]
             d_gate, d_up = _halves(d_products)
             torch.mul(smooth, d_active, out=d_up)
             del smooth
             torch.ops.aten.silu_backward.grad_input(d_active.mul_(up), gate, grad_input=d_gate)
             del d_active
-            hidden = normalised(inputs, norm_weight, inverse).to(into.compute)
             d_hidden, found = backward_products(
                 d_products,
-                hidden,
-                dropped(hidden, keep, into.dropout),
+                normalised(inputs, norm_weight, inverse).to(into.compute),
                 keep,
                 low,
-                tensors[:-TENSORS],
+                into_tensors,
+                adapters_of(into_tensors, into.compute),
                 into,
                 wanted[:-TENSORS],
             )
-            d_norm = None
-            if ctx.needs_input_grad[1]:
-                rows = (wide(inputs) * inverse).mul_(wide(d_hidden))
-                d_norm = rows.sum(0).to(norm_weight.dtype)
-            d_inputs = None
-            if ctx.needs_input_grad[0]:
-                d_inputs = normalise_backward(d_hidden, inputs, norm_weight, inverse)
+            d_inputs, d_norm = normalise_backward(
+                d_hidden, inputs, norm_weight, inverse, ctx.needs_input_grad[:2]
+            )
         return d_inputs, d_norm, None, None, None, *found, *found_down
-
-
-def _keep(
-    inputs: torch.Tensor, tensors: Sequence[torch.Tensor | None], shared: Shared
-) -> torch.Tensor | None:
-    adapted = any(each is not None for each in tensors[2::TENSORS])
-    return keep_mask(inputs, shared.dropout) if adapted and shared.dropout else None
 
 
 def _halves(products: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:

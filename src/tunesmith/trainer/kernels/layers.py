@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from tunesmith.trainer.kernels.attention import packed_attention
 from tunesmith.trainer.kernels.gated_mlp import gated_mlp
-from tunesmith.trainer.kernels.projections import Norm, Projection, project
+from tunesmith.trainer.kernels.norm import Norm
+from tunesmith.trainer.kernels.projections import Projection, project
 from tunesmith.trainer.kernels.sequences import Sequences
 
 # Layers of exactly this form: norm, attention with rotary positions, add; norm, SwiGLU, add.
@@ -72,13 +73,13 @@ def _parts(layer: Any) -> Parts | None:
 def _reader(module: Any) -> Reader | None:
     base = module
     adapter = None
-    if isinstance(module, LoraLinear):
+    if isinstance(module, LoraLayer):
         base = module.base_layer
         names = list(module.active_adapters)
         if len(names) != 1 or module.lora_variant or module.merged or module.fan_in_fan_out:
             return None  # DoRA and the like go their own way
         adapter = names[0]
-    dense = getattr(base, "dense_weight", None)
+    dense = getattr(base, "dense_weight", None)  # of quantised layers: see quantized.py
     if dense is None and type(base) is not nn.Linear:
         return None
     return partial(_read, module, base, adapter, dense)

@@ -11,10 +11,17 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from tunesmith.trainer.kernels.cross_entropy import wide
-from tunesmith.trainer.kernels.dropout import dropped, keep_mask
+from tunesmith.trainer.kernels.dropout import drop, drop_again
+from tunesmith.trainer.kernels.norm import (
+    Norm,
+    normalise,
+    normalise_backward,
+    normalised,
+    wide,
+)
 
 Dense = Callable[[], torch.Tensor]
+Tensors = Sequence[torch.Tensor | None]
 TENSORS = 4  # of each projection: weight, bias, A, B
 
 
@@ -35,26 +42,28 @@ class Projection:
     dense: Dense | None = None
 
     @property
-    def tensors(self) -> tuple[torch.Tensor | None, ...]:
+    def tensors(self) -> Tensors:
         return self.weight, self.bias, self.a, self.b
 
 
 @dataclass(frozen=True)
-class Norm:
-    """RMSNorm (arXiv 1910.07467)."""
+class Shared:
+    """What the projections of one input have in common, and know besides tensors."""
 
-    weight: torch.Tensor
-    eps: float
+    denses: tuple[Dense | None, ...]
+    compute: torch.dtype
+    scale: float
+    dropout: float
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What a step knows of its projections besides tensors."""
+class Adapters:
+    """The LoRA matrices of one input's projections, in the dtype that is computed in."""
 
-    scales: tuple[float, ...]
-    denses: tuple[Dense | None, ...]
-    compute: torch.dtype
-    dropout: float
+    a: torch.Tensor
+    """All A, one below the other [sum of r, in]."""
+    b: tuple[torch.Tensor | None, ...]
+    """B of each projection [out, r]; None for one without adapter."""
 
 
 def project(
@@ -78,12 +87,14 @@ def project(
 
 
 def shared_by(projections: Sequence[Projection], inputs: torch.Tensor, training: bool) -> Shared:
-    adapted = [each.dropout for each in projections if each.a is not None]
+    adapted = [each for each in projections if each.a is not None]
+    assert len({each.scale for each in adapted}) <= 1, "adapters of one input have one scale"
+    dropout = max((each.dropout for each in adapted), default=0.0)
     return Shared(
-        tuple(each.scale for each in projections),
         tuple(each.dense for each in projections),
         compute_dtype(inputs),
-        max(adapted, default=0.0) if training else 0.0,
+        adapted[0].scale if adapted else 1.0,
+        dropout if training else 0.0,
     )
 
 
@@ -94,51 +105,34 @@ def compute_dtype(inputs: torch.Tensor) -> torch.dtype:
     return inputs.dtype
 
 
-def normalise(
-    inputs: torch.Tensor, weight: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return RMSNorm of `inputs`, and 1 / root mean square of each row [rows, 1]."""
-    numbers = wide(inputs)
-    inverse = torch.rsqrt(numbers.square().mean(-1, keepdim=True).add_(eps))
-    return normalised(inputs, weight, inverse), inverse
-
-
-def normalised(inputs: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-    if inputs.dtype is inverse.dtype:
-        return (inputs * inverse).mul_(weight)
-    return weight * (wide(inputs) * inverse).to(inputs.dtype)
-
-
-def normalise_backward(
-    gradient: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor
-) -> torch.Tensor:
-    """Return the gradient of the inputs; `gradient` is that of the normalised ones."""
-    numbers = wide(inputs)
-    weighted = wide(gradient) * weight
-    mean = (weighted * numbers).mean(-1, keepdim=True).mul_(inverse.square())
-    return weighted.addcmul_(numbers, mean, value=-1).mul_(inverse).to(inputs.dtype)
+def adapters_of(tensors: Tensors, dtype: torch.dtype) -> Adapters | None:
+    found = [each for each in tensors[2::TENSORS] if each is not None]
+    if not found:
+        return None
+    a = found[0] if len(found) == 1 else torch.cat(found)
+    b = tuple(None if each is None else each.to(dtype) for each in tensors[3::TENSORS])
+    return Adapters(a.to(dtype), b)
 
 
 def forward_products(
     inputs: torch.Tensor,
     for_lora: torch.Tensor,
-    tensors: Sequence[torch.Tensor | None],
+    tensors: Tensors,
+    adapters: Adapters | None,
     shared: Shared,
 ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-    """Return each projection of `inputs`, and what all A matrices make of `for_lora`."""
-    compute = shared.compute
-    found = [each for each in tensors[2::TENSORS] if each is not None]
-    low = for_lora @ together(found, compute).t() if found else None
+    """Return each projection of `inputs`, and what all A matrices make of `for_lora`, scaled."""
+    low = None if adapters is None else (for_lora @ adapters.a.t()).mul_(shared.scale)
     outputs: list[torch.Tensor] = []
     at = 0
-    for place, scale in enumerate(shared.scales):
-        _, bias, a, b = tensors[place * TENSORS : (place + 1) * TENSORS]
-        weight = dense_weight(place, tensors, shared)
-        output = functional.linear(inputs, weight, None if bias is None else bias.to(compute))
-        if a is not None and b is not None and low is not None:
-            own = low[:, at : at + len(a)]
-            output.addmm_(own, b.to(compute).t(), alpha=scale)
-            at += len(a)
+    for place in range(len(shared.denses)):
+        bias = tensors[place * TENSORS + 1]
+        offsets = None if bias is None else bias.to(shared.compute)
+        output = functional.linear(inputs, dense_weight(place, tensors, shared), offsets)
+        b = None if adapters is None else adapters.b[place]
+        if b is not None and low is not None:
+            output.addmm_(low[:, at : at + b.shape[1]], b.t())
+            at += b.shape[1]
         outputs.append(output)
     return outputs, low
 
@@ -146,22 +140,21 @@ def forward_products(
 def backward_products(
     gradients: Sequence[torch.Tensor],
     inputs: torch.Tensor,
-    for_lora: torch.Tensor,
     keep: torch.Tensor | None,
     low: torch.Tensor | None,
-    tensors: Sequence[torch.Tensor | None],
+    tensors: Tensors,
+    adapters: Adapters | None,
     shared: Shared,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
     """Return the gradient of `inputs` and of each of `tensors` (None where not `wanted`)."""
-    compute = shared.compute
     d_inputs: torch.Tensor | None = None
     found: list[torch.Tensor | None] = [None] * len(tensors)
     slopes: list[torch.Tensor] = []
     at = 0
-    for place, (gradient, scale) in enumerate(zip(gradients, shared.scales, strict=True)):
+    for place, gradient in enumerate(gradients):
         first = place * TENSORS
-        weight, bias, a, b = tensors[first : first + TENSORS]
+        weight, bias, _, whole_b = tensors[first : first + TENSORS]
         product = dense_weight(place, tensors, shared)
         if d_inputs is None:
             d_inputs = gradient @ product
@@ -171,37 +164,34 @@ def backward_products(
             found[first] = (gradient.t() @ inputs).to(weight.dtype)
         if bias is not None and wanted[first + 1]:
             found[first + 1] = wide(gradient).sum(0).to(bias.dtype)
-        if a is not None and b is not None and low is not None:
-            own = low[:, at : at + len(a)]
-            found[first + 3] = (gradient.t() @ own).mul_(scale).to(b.dtype)
-            slopes.append((gradient @ b.to(compute)).mul_(scale))
-            at += len(a)
+        b = None if adapters is None else adapters.b[place]
+        if b is not None and whole_b is not None and low is not None:
+            own = low[:, at : at + b.shape[1]]
+            found[first + 3] = (gradient.t() @ own).to(whole_b.dtype)
+            slopes.append(gradient @ b)
+            at += b.shape[1]
     assert d_inputs is not None
-    if slopes:
-        slope = slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1)
-        adapters = [each for each in tensors[2::TENSORS] if each is not None]
-        d_adapters = (slope.t() @ for_lora).to(adapters[0].dtype)
-        through = slope @ together(adapters, compute)
-        d_inputs += dropped(through, keep, shared.dropout)
-        rows = iter(torch.split(d_adapters, [len(each) for each in adapters]))
+    if slopes and adapters is not None:
+        slope = (slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1)).mul_(shared.scale)
+        d_a = slope.t() @ drop_again(inputs, keep, shared.dropout)
+        if keep is None:
+            d_inputs.addmm_(slope, adapters.a)
+        else:
+            d_inputs += drop_again(slope @ adapters.a, keep, shared.dropout)
+        at = 0
         for place in range(2, len(tensors), TENSORS):
-            if tensors[place] is not None:
-                found[place] = next(rows)
+            if (a := tensors[place]) is not None:
+                found[place] = d_a[at : at + len(a)].to(a.dtype)
+                at += len(a)
     return d_inputs, found
 
 
-def dense_weight(
-    place: int, tensors: Sequence[torch.Tensor | None], shared: Shared
-) -> torch.Tensor:
+def dense_weight(place: int, tensors: Tensors, shared: Shared) -> torch.Tensor:
     weight, dense = tensors[place * TENSORS], shared.denses[place]
     if weight is None:
         assert dense is not None
         weight = dense()
     return weight.to(shared.compute)
-
-
-def together(matrices: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
-    return matrices[0].to(dtype) if len(matrices) == 1 else torch.cat(list(matrices)).to(dtype)
 
 
 class _Project(torch.autograd.Function):
@@ -220,11 +210,9 @@ class _Project(torch.autograd.Function):
             if norm_weight is not None:
                 hidden, inverse = normalise(inputs, norm_weight, eps)
             hidden = hidden.to(shared.compute)
-            adapted = any(each is not None for each in tensors[2::TENSORS])
-            keep = keep_mask(hidden, shared.dropout) if adapted and shared.dropout else None
-            outputs, low = forward_products(
-                hidden, dropped(hidden, keep, shared.dropout), tensors, shared
-            )
+            adapters = adapters_of(tensors, shared.compute)
+            for_lora, keep = drop(hidden, shared.dropout, wanted=adapters is not None)
+            outputs, low = forward_products(hidden, for_lora, tensors, adapters, shared)
         ctx.save_for_backward(inputs, norm_weight, inverse, keep, low, *tensors)
         ctx.shared = shared
         return tuple(outputs)
@@ -235,26 +223,19 @@ class _Project(torch.autograd.Function):
         shared = ctx.shared
         with torch.autocast(inputs.device.type, enabled=False):
             hidden = inputs if inverse is None else normalised(inputs, norm_weight, inverse)
-            hidden = hidden.to(shared.compute)
             d_hidden, found = backward_products(
                 [each.contiguous() for each in gradients],
-                hidden,
-                dropped(hidden, keep, shared.dropout),
+                hidden.to(shared.compute),
                 keep,
                 low,
                 tensors,
+                adapters_of(tensors, shared.compute),
                 shared,
                 ctx.needs_input_grad[4:],
             )
-            d_norm = None
-            if inverse is not None and ctx.needs_input_grad[1]:
-                rows = (wide(inputs) * inverse).mul_(wide(d_hidden))
-                d_norm = rows.sum(0).to(norm_weight.dtype)
-            d_inputs = None
-            if ctx.needs_input_grad[0]:
-                d_inputs = (
-                    d_hidden.to(inputs.dtype)
-                    if inverse is None
-                    else normalise_backward(d_hidden, inputs, norm_weight, inverse)
-                )
+            if inverse is None:
+                return d_hidden.to(inputs.dtype), None, None, None, *found
+            d_inputs, d_norm = normalise_backward(
+                d_hidden, inputs, norm_weight, inverse, ctx.needs_input_grad[:2]
+            )
         return d_inputs, d_norm, None, None, *found

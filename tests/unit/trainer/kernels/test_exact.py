@@ -13,9 +13,10 @@ from tunesmith.trainer.kernels.cross_entropy import (
     linear_scores,
     plain_linear_cross_entropy,
 )
-from tunesmith.trainer.kernels.dropout import dropped, keep_mask
+from tunesmith.trainer.kernels.dropout import drop_again, keep_mask
 from tunesmith.trainer.kernels.gated_mlp import gated_mlp
-from tunesmith.trainer.kernels.projections import Norm, Projection, project
+from tunesmith.trainer.kernels.norm import Norm
+from tunesmith.trainer.kernels.projections import Projection, project
 from tunesmith.trainer.kernels.sequences import Sequences
 
 EXACT = 1e-10
@@ -87,7 +88,7 @@ def test_attention_sees_the_prefix_and_its_own_sample_within_the_window(
 @pytest.mark.parametrize("trained", [True, False])
 def test_cross_entropy_in_chunks(trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunesmith.trainer.kernels.cross_entropy.ROWS_AT_LEAST", 3)
-    monkeypatch.setattr("tunesmith.trainer.kernels.cross_entropy.NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr("tunesmith.trainer.kernels.cross_entropy.NUMBERS_AT_ONCE", {"cpu": 1})
     hidden, weight = random(10, 6), random(20, 6, trained=trained)
     bias = random(20, trained=trained)
     targets = torch.randint(0, 20, (10,), generator=torch.Generator().manual_seed(0))
@@ -200,7 +201,7 @@ def test_dropout_keeps_the_same_numbers_forward_and_backward(
         def run() -> Any:
             given = iter(masks)
             monkeypatch.setattr(
-                "tunesmith.trainer.kernels.gated_mlp.keep_mask", lambda like, p: next(given)
+                "tunesmith.trainer.kernels.dropout.keep_mask", lambda like, p: next(given)
             )
             return function()
 
@@ -208,7 +209,7 @@ def test_dropout_keeps_the_same_numbers_forward_and_backward(
 
     def lora(hidden: torch.Tensor, keep: torch.Tensor, layer: Projection) -> torch.Tensor:
         assert layer.weight is not None and layer.a is not None and layer.b is not None
-        low = dropped(hidden, keep, 0.3) @ layer.a.t()
+        low = drop_again(hidden, keep, 0.3) @ layer.a.t()
         return functional.linear(hidden, layer.weight, layer.bias) + low @ layer.b.t() * 0.7
 
     def plain() -> torch.Tensor:

@@ -8,23 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunesmith.chatglm.refusal import refused
-from tunesmith.errors import Conflict, RunFailure
+from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
 
-SPARE = 64 << 20  # bytes beyond the weights: tokenizer, configuration
+ENDING = ".tunesmith-draft"  # of its name
 
 
 def draft_of(target: Path) -> Path:
     """Return where `target` is written before it has its name."""
-    return target.with_name(f".{target.name}.converting")
+    return target.with_name(f".{target.name}{ENDING}")
 
 
 @contextmanager
-def draft(target: Path, needed: int) -> Iterator[Path]:
+def draft(target: Path) -> Iterator[Path]:
     """Give an empty directory beside `target` that gets its name when the block ends well.
 
-    Raises InvalidInput `output_not_empty` or `output_not_directory`, Conflict `convert_running`
-    and RunFailure `convert_no_space`, or `disk_full` where it fills meanwhile.
+    Raises InvalidInput `output_not_empty` or `output_not_directory`, Conflict `draft_busy` where
+    another process writes the same, and RunFailure `disk_full` where the disk fills meanwhile.
     """
     _require_new(target)
     directory = draft_of(target)
@@ -35,7 +34,6 @@ def draft(target: Path, needed: int) -> Iterator[Path]:
         for left in directory.iterdir():  # of one that was killed
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         try:
-            _require_space(directory, needed + SPARE)
             yield directory
             _flush(directory)
             directory.rename(target)
@@ -44,7 +42,7 @@ def draft(target: Path, needed: int) -> Iterator[Path]:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise RunFailure("disk_full", path=str(target.parent)) from error
             raise
-        _flush_one(target.parent)
+        flush_one(target.parent)
     finally:
         os.close(handle)
 
@@ -52,9 +50,13 @@ def draft(target: Path, needed: int) -> Iterator[Path]:
 def _require_new(target: Path) -> None:
     if target.is_dir():
         if any(target.iterdir()):
-            raise refused("output_not_empty", field="target", path=str(target))
+            raise InvalidInput(
+                FieldProblem("target", "field.output_not_empty", {"path": str(target)})
+            )
     elif target.exists() or target.is_symlink():
-        raise refused("output_not_directory", field="target", path=str(target))
+        raise InvalidInput(
+            FieldProblem("target", "field.output_not_directory", {"path": str(target)})
+        )
 
 
 def _lock(handle: int, directory: Path) -> None:
@@ -64,23 +66,17 @@ def _lock(handle: int, directory: Path) -> None:
             return
     except (BlockingIOError, FileNotFoundError):  # the latter: renamed in this moment
         pass
-    raise Conflict("convert_running", path=str(directory))
-
-
-def _require_space(directory: Path, needed: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        sizes = {"needed_gib": f"{needed / 2**30:.1f}", "free_gib": f"{free / 2**30:.1f}"}
-        raise RunFailure("convert_no_space", path=str(directory.parent), **sizes)
+    raise Conflict("draft_busy", path=str(directory))
 
 
 def _flush(directory: Path) -> None:
     for path in directory.iterdir():
-        _flush(path) if path.is_dir() else _flush_one(path)
-    _flush_one(directory)
+        _flush(path) if path.is_dir() else flush_one(path)
+    flush_one(directory)
 
 
-def _flush_one(path: Path) -> None:
+def flush_one(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
