@@ -20,7 +20,7 @@ from tunesmith.memory_plan.formula import COEFFICIENTS, features, key, plan
 from tunesmith.memory_plan.records import Workload
 
 TARGETS: tuple[Any, ...] = ("all-linear", ("q_proj", "v_proj"))
-SHAPES = 10  # traced for each set of coefficients
+SHAPES = 16  # traced for each set of coefficients
 
 
 def config_for(draw: random.Random) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def config_for(draw: random.Random) -> dict[str, Any]:
         "num_attention_heads": heads,
         "num_key_value_heads": heads // draw.choice((1, 2, 4, 8)),
         "head_dim": width,
-        "vocab_size": draw.choice((32000, 65024, 128256, 152064)),
+        "vocab_size": draw.choice((1000, 32000, 65024, 128256, 152064)),
         "tie_word_embeddings": False,
         "max_position_embeddings": 32768,
     }
@@ -89,7 +89,7 @@ def fit(method: str, dtype: str, checkpointing: bool) -> tuple[str, dict[str, An
 def solve(rows: list[dict[str, float]], wanted: list[float]) -> dict[str, float]:
     """Return non-negative coefficients with the least relative squares of errors."""
     names = list(rows[0])
-    scale = np.maximum(np.abs(np.array(wanted)), np.abs(wanted).mean() / 10 + 1)
+    scale = np.maximum(np.abs(np.array(wanted)), np.abs(wanted).mean() / 100 + 1)
     matrix = np.array([[row[name] for name in names] for row in rows]) / scale[:, None]
     target = np.array(wanted) / scale
     norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-30)

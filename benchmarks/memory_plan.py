@@ -86,6 +86,7 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
         max_steps=3,
         save_steps=1000,
     )
+    memory.keep_freed()
     before = memory.baseline()
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
     forward = Forward(tuned, 0)

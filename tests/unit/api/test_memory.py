@@ -1,6 +1,7 @@
 """planMemory and getMemoryHistory."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_a_trace_is_made_by_a_process_of_its_own(api: Api, tmp_path: Path) -> No
     traced, quick = ask(api, **body, mode="trace"), ask(api, **body)
     assert (traced["mode"], quick["mode"]) == ("trace", "formula")
     assert traced["parameters"] == quick["parameters"]
-    assert 0.5 < traced["peak"] / quick["peak"] < 2
+    assert 0.3 < traced["peak"] / quick["peak"] < 2
 
 
 def test_models_that_cannot_be_planned_are_refused(api: Api) -> None:
@@ -51,8 +52,9 @@ def test_models_that_cannot_be_planned_are_refused(api: Api) -> None:
 
 def test_past_runs_correct_the_next_plan(api: Api, state: ServerState) -> None:
     before = ask(api, baseModel="LLaMA 2-7B", deviceType="cpu")
-    state.store.add_memory_run(run(1000, 1200))
-    state.store.add_memory_run(run(1000, 9999))  # of the same attempt: counts once
+    ended = replace(run(1000, 1200), family="llama2")
+    state.store.add_memory_run(ended)
+    state.store.add_memory_run(replace(ended, measured=9999))  # of the same attempt: counts once
     history = api("GET", "/finetuning/getMemoryHistory").json()["data"]
     assert [(each["planned"], each["measured"]) for each in history] == [(1000, 1200)]
     after = ask(api, baseModel="LLaMA 2-7B", deviceType="cpu")
