@@ -341,7 +341,9 @@ class Client:
             "deviceMemoryGib": device_memory_gib,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        return self._server.ask(MemoryPlan, "POST", "/finetuning/planMemory", timeout=90.0, body=body)
+        return self._server.ask(
+            MemoryPlan, "POST", "/finetuning/planMemory", timeout=90.0, body=body
+        )
 
     def memory_history(self) -> list[MemoryRun]:
         """Return planned and measured memory of past runs, the newest first."""

@@ -1,6 +1,6 @@
 """config.json of the catalogue's base models, as far as memory hangs on it.
 
-Their files are not here. Published values; a test holds them to the catalogue's numbers of parameters.
+Their files are not here. Published values; a test holds them to the published sizes.
 """
 
 from typing import Any

@@ -64,7 +64,9 @@ class Report:
         told = plan.planned_bytes * plan.ratio / 2**30
         free = "unknown" if plan.available_bytes is None else f"{plan.available_bytes / 2**30:.2f}"
         saving = "on" if plan.gradient_checkpointing else "off"
-        self._say(f"memory: {told:.2f} GiB planned, {free} GiB free; gradient checkpointing {saving}")
+        self._say(
+            f"memory: {told:.2f} GiB planned, {free} GiB free; gradient checkpointing {saving}"
+        )
 
     def progress(self, progress: Progress) -> None:
         """Write `progress` unless one was written within the last second."""

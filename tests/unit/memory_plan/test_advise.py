@@ -16,9 +16,7 @@ LLAMA = config_of("LLaMA 2-7B") or {}
 
 
 def changes(work: Workload, gib: float, devices: int = 1) -> list[dict[str, object]]:
-    found = advise(
-        plan(LLAMA, work), work, int(gib * GIB), lambda w: plan(LLAMA, w).peak, devices
-    )
+    found = advise(plan(LLAMA, work), work, int(gib * GIB), lambda w: plan(LLAMA, w).peak, devices)
     for change in found.changes:
         assert change.peak <= gib * GIB
     return [change.arguments for change in found.changes]

@@ -16,14 +16,15 @@ try:
     from tunesmith.trainer import run
     from tunesmith.trainer.stop import Stop
     from pathlib import Path
-    assert run.main(Path({directory!r}), Stop()) == 0
+    from tunesmith.run_directory import RunDirectory
+    assert run.main(RunDirectory(Path({directory!r})), Stop()) == 0
 finally:
     print("IMPORTED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 
 
 def test_what_is_left_out_is_there_again_afterwards() -> None:
-    assert "colorsys" not in sys.modules
+    sys.modules.pop("colorsys", None)
     with left_out(("colorsys", "json")):
         assert importlib.util.find_spec("colorsys") is None
         with pytest.raises(ImportError):

@@ -25,9 +25,7 @@ CONFIG: dict[str, Any] = {
     "tie_word_embeddings": False,
     "max_position_embeddings": 512,
 }
-WORK = Workload(
-    per_device_train_batch_size=2, max_seq_length=128, dtype="fp32", device_type="cpu"
-)
+WORK = Workload(per_device_train_batch_size=2, max_seq_length=128, dtype="fp32", device_type="cpu")
 CASES = {
     "lora": WORK,
     "checkpointed": Workload(**{**WORK.__dict__, "gradient_checkpointing": True}),
