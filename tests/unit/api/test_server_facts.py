@@ -58,6 +58,7 @@ def test_the_documentation_shows_every_endpoint_with_its_fields(api):
         "createTask", "deleteTask", "stopTask", "getTask", "getTaskList", "getTaskLog",
         "getTaskMetrics", "streamTask", "streamTaskLog", "downloadTaskLog", "getDeviceList",
         "getTrainingSchema", "getModelList", "inspectModel", "checkDataset", "previewSample",
+        "planMemory", "getMemoryHistory",
         "health",
     }  # fmt: skip
     schemas = document["components"]["schemas"]
