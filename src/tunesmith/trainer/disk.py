@@ -1,11 +1,11 @@
 """Files appear whole or not at all: space is looked for before, drafts are renamed at the end."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tunesmith.draft import flush_one
 from tunesmith.errors import RunFailure
 from tunesmith.trainer.failures import is_disk_full
 
@@ -43,11 +43,7 @@ def draft(output: Path, name: str, needed: int) -> Iterator[Path]:
 def flush(directory: Path) -> None:
     """Wait until the files in `directory` are on the disk: a rename must not outlive them."""
     for path in [*directory.iterdir(), directory]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush_one(path)
 
 
 def remove_drafts(output: Path) -> None:

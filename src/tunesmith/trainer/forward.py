@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tunesmith.prompt.encoded import EncodedSamples, Ints
 from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths
+from tunesmith.trainer.failures import short_reason
 from tunesmith.trainer.kernels import backend, layers
 from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores
 from tunesmith.trainer.kernels.norm import wide
@@ -41,8 +42,13 @@ class Forward:
         autocast: bool = False,
         neftune_noise_alpha: float | None = None,
         kernels: Literal["auto", "plain"] = "auto",
+        verify: bool = True,
     ) -> None:
-        """`autocast` computes in bf16 over weights in fp32."""
+        """`autocast` computes in bf16 over weights in fp32.
+
+        Without `verify` the first way that this kind of model has is taken untried: for weights
+        that are no numbers.
+        """
         self.model = model
         self._autocast = autocast
         self.device = next(model.parameters()).device
@@ -54,8 +60,10 @@ class Forward:
         self._decoder: Any = getattr(self._base, getattr(self._base, "base_model_prefix", ""), None)
         parameters = inspect.signature(self._base.forward).parameters
         self._takes_positions = "logits_to_keep" in parameters
+        self.passed_over: dict[Way, str] = {}
+        """Why a way that this kind of model has was not taken."""
         self.way: Way = "padded"
-        self.way = _choose_way(self, kernels)
+        self.way = _choose_way(self, kernels, verify)
         if neftune_noise_alpha is not None:
             self._noise = EmbeddingNoise(model, neftune_noise_alpha)
 
@@ -80,16 +88,14 @@ class Forward:
         targets = self._tensor(batch.targets)
         if not self.by_kernels:
             return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
-        head = self._base.get_output_embeddings()
-        return linear_cross_entropy(self._hidden(batch), head.weight, head.bias, targets)
+        return linear_cross_entropy(self._hidden(batch), *self._head, targets)
 
     @torch.no_grad()
     def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return that sum in fp64, and how many learnt tokens the model finds most likely."""
         targets = self._tensor(batch.targets)
         if self.by_kernels:
-            head = self._base.get_output_embeddings()
-            return linear_scores(self._hidden(batch), head.weight, head.bias, targets)
+            return linear_scores(self._hidden(batch), *self._head, targets)
         logits = wide(self.logits(batch))
         loss = functional.cross_entropy(logits, targets, reduction="sum")
         return loss.double(), (logits.argmax(-1) == targets).sum()
@@ -98,9 +104,8 @@ class Forward:
         """Return the logits of the learnt tokens [answer tokens, vocabulary], as the model's own
         forward pass gives them."""
         if self.by_kernels:
-            head = self._base.get_output_embeddings()
-            hidden = self._hidden(batch)
-            return functional.linear(hidden, head.weight.to(hidden.dtype), head.bias)
+            hidden, (weight, bias) = self._hidden(batch), self._head
+            return functional.linear(hidden, weight.to(hidden.dtype), bias)
         given: dict[str, torch.Tensor] = {"input_ids": self._tensor(batch.input_ids)}
         if batch.position_ids is not None:
             # With no mask given, transformers keeps samples apart where positions start again.
@@ -147,6 +152,12 @@ class Forward:
             backend.install(self._base)
         return way != "layers" or layers.install(self._decoder)
 
+    @property
+    def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight and bias, as they are at this moment: sharding exchanges them."""
+        head = self._base.get_output_embeddings()
+        return head.weight, head.bias
+
     def _hidden(self, batch: Batch) -> torch.Tensor:
         """Return what goes into the head for the learnt tokens [answer tokens, size]."""
         with self._computing(batch):
@@ -171,13 +182,17 @@ class Forward:
         return torch.from_numpy(array).to(self.device)
 
 
-def _choose_way(forward: Forward, kernels: Literal["auto", "plain"]) -> Way:
+def _choose_way(forward: Forward, kernels: Literal["auto", "plain"], verify: bool) -> Way:
     """Try the ways on two samples laid end to end, which must give the logits that each gives
     alone through the model as it is.
 
     Architectures that ignore position_ids, or carry a state over, cannot be packed; the head or
     the layers of some compute more than our kernels do.
     """
+    ways: tuple[Way, ...] = ("layers", "attention", "packed")
+    usable = (way for way in (ways if kernels == "auto" else ways[-1:]) if forward.take(way))
+    if not verify:
+        return next(usable)
     samples = _probe(forward.model.get_input_embeddings().weight.shape[0])
     training = forward.model.training
     forward.model.eval()
@@ -186,17 +201,19 @@ def _choose_way(forward: Forward, kernels: Literal["auto", "plain"]) -> Way:
         with torch.no_grad():
             each = [forward.logits(pad(samples, np.array([index]), 0)) for index in (0, 1)]
             alone = wide(torch.cat(each))
-            ways: tuple[Way, ...] = ("layers", "attention", "packed")
-            for way in ways if kernels == "auto" else ways[-1:]:
-                if forward.take(way) and _agrees(forward, samples, alone):
+            for way in usable:
+                refusal = _refusal(forward, samples, alone)
+                if refusal is None:
                     return way
+                forward.passed_over[way] = refusal
         forward.take("padded")
         return "padded"
     finally:
         forward.model.train(training)
 
 
-def _agrees(forward: Forward, samples: EncodedSamples, alone: torch.Tensor) -> bool:
+def _refusal(forward: Forward, samples: EncodedSamples, alone: torch.Tensor) -> str | None:
+    """Return why the way that `forward` has taken is not for its model, None if it is."""
     both = np.array([0, 1])
     batches = [pack(samples, both)]
     if forward.by_kernels:
@@ -205,12 +222,13 @@ def _agrees(forward: Forward, samples: EncodedSamples, alone: torch.Tensor) -> b
     tolerance = TOLERANCE.get(forward.precision, TOLERANCE[torch.bfloat16])
     try:
         for batch in batches:
-            difference = (wide(forward.logits(batch)) - alone).square().mean().sqrt()
-            if not difference <= tolerance * scale:
-                return False
-    except (TypeError, ValueError, NotImplementedError):
-        return False  # no position_ids in its forward, or an attention of its own
-    return True
+            difference = (wide(forward.logits(batch)) - alone).square().mean().sqrt() / scale
+            if not difference <= tolerance:
+                return f"logits differ by {float(difference):.1%}"
+    except (TypeError, ValueError, NotImplementedError) as error:
+        # No position_ids in its forward, or an attention of its own.
+        return short_reason(error)
+    return None
 
 
 def _probe(vocabulary: int) -> EncodedSamples:

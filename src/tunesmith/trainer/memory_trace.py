@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.side_process import answer_one
 from tunesmith.spec import TrainingArguments
-from tunesmith.trainer import forward as forwards
+from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.model import DTYPES, prepare_for_training, quantization
 from tunesmith.trainer.quantized import compute_with
 from tunesmith.trainer.weights import trained_parameters
@@ -107,14 +106,12 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
     )
 
 
-def forward_of(model: Any, workload: Workload) -> forwards.Forward:
-    # Whether a way computes the same is tried with numbers, which fake tensors lack: the first
-    # that this kind of model has is taken.
-    with patch.object(forwards, "_agrees", return_value=True):
-        return forwards.Forward(model, 0, autocast=workload.autocast, kernels=workload.kernels)
+def forward_of(model: Any, workload: Workload) -> Forward:
+    # Whether a way computes the same is tried with numbers, which fake tensors lack.
+    return Forward(model, 0, autocast=workload.autocast, kernels=workload.kernels, verify=False)
 
 
-def micro_batch(forward: forwards.Forward, workload: Workload) -> None:
+def micro_batch(forward: Forward, workload: Workload) -> None:
     """Differentiate the largest micro-batch as `Training` does: the one call into its step."""
     samples = largest_samples(workload)
     for batch in forward.batches(samples, np.arange(len(samples)), workload.tokens):

@@ -303,6 +303,9 @@ def _prepare(
         loaded.sharded.join(forward, train.samples)
     if forward.way == "layers":
         be_strictly_deterministic(loaded.device)
+    if forward.passed_over and not forward.by_kernels and training.kernels == "auto":
+        reasons = "; ".join(f"{way}: {reason}" for way, reason in forward.passed_over.items())
+        report.warning("kernels_refused", reason=reasons)
     if not forward.packed:
         report.warning("padded")
     trainable, total = count_parameters(loaded.adapted)

@@ -122,7 +122,9 @@ def test_a_head_that_does_more_than_multiply_is_left_to_the_model() -> None:
     """Gemma 2 caps its logits and scales its embeddings: kernels would compute something else."""
     config = transformers.Gemma2Config(**SHAPE | {"final_logit_softcapping": 1.0})
     made = transformers.Gemma2ForCausalLM(config).double()
-    assert Forward(made, 0).way in ("packed", "padded")
+    forward = Forward(made, 0)
+    assert forward.way in ("packed", "padded")
+    assert "attention" in forward.passed_over  # and says why
 
 
 def test_a_model_with_kernels_still_generates_and_takes_padded_batches() -> None:
