@@ -1,8 +1,5 @@
 """Whether a run has to be divided over its devices because one cannot hold it. Pure."""
 
-import json
-from pathlib import Path
-
 from tunesmith.spec import TrainingArguments
 
 SPARE = 0.1  # of a device's memory: the CUDA context, libraries, what no estimate knows
@@ -29,22 +26,3 @@ def estimated_bytes(weights: int, training: TrainingArguments, dtype: str) -> in
     """Return about what a run over a base model of `weights` numbers takes on one device."""
     each = FULL_BYTES if training.method == "full" else LORA_BYTES[dtype]
     return int(weights * each * ACTIVATIONS)
-
-
-def weights_in(base_model: Path) -> int:
-    """Return how many numbers the safetensors files of a base model hold; 0 if there are none.
-
-    The format: 8 bytes of length, little-endian, then a JSON object of names to shapes
-    (https://github.com/huggingface/safetensors).
-    """
-    count = 0
-    for path in base_model.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                numbers = 1
-                for size in entry["shape"]:
-                    numbers *= size
-                count += numbers
-    return count

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.base_model import positions_of
+from tunesmith.base_model import inspect, positions_of
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
@@ -242,7 +242,9 @@ def _must_be_sharded(
     from tunesmith.trainer import fit
 
     training, cap = spec.training, spec.gpu.max_memory_gib
-    planned = memory_plan.needed or fit.estimated_bytes(fit.weights_in(path), training, dtype)
+    planned = memory_plan.needed
+    if planned is None:
+        planned = fit.estimated_bytes(inspect(path).parameters or 0, training, dtype)
     there = memory.held_by(device, ranks.place.world_size) if cap is None else int(cap * memory.GIB)
     # The same everywhere: GPUs of one machine may differ.
     there = -ranks.highest(-there)
