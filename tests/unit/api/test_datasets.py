@@ -30,7 +30,7 @@ def test_sentences_are_chinese_when_asked(api: Api, body: dict[str, Any]) -> Non
 
 def test_training_arguments_count(api: Api, body: dict[str, Any]) -> None:
     train = Path(body["datasetPath"]) / "train.jsonl"
-    train.write_text(train.read_text() + "{\n")
+    train.write_text(train.read_text() + '{"question": \n')
     asked = {"datasetPath": body["datasetPath"]}
     data = api("POST", PATH, json=asked).json()["data"]
     assert data["verdict"] == "must_be_mended"
