@@ -94,6 +94,26 @@ def test_a_divided_model_learns_the_same_and_goes_on_from_its_checkpoint_anywher
     assert same_weights(two.output, alone.output)
 
 
+def test_what_one_device_cannot_hold_is_divided_by_the_plan(new_run: NewRun) -> None:
+    """The plan counts samples as long as they may be; these are short, so that the run fits."""
+    given = LEARNING | {"method": "full", "max_steps": 2, "simulated": 2}
+    given |= {"gradient_checkpointing": True, "gpu": {"max_memory_gib": 1}}
+    fits = done(new_run("fits").start(max_seq_length=64, **given))
+    not_so = done(new_run("not so").start(max_seq_length=131072, **given))
+    (here,), (there,) = fits.of(Planned), not_so.of(Planned)
+    assert (here.sharded, there.sharded) == (False, True)
+    assert "sharded" in [event.code for event in not_so.of(Warned)]
+    assert losses(not_so) == near(losses(fits))
+
+
+def test_four_ranks_learn_what_one_process_does(new_run: NewRun) -> None:
+    given: dict[str, Any] = {"rows": UNEVEN, **LEARNING, "method": "full", "learning_rate": 1e-3}
+    one = done(new_run("one").start(per_device_train_batch_size=8, **given))
+    four = done(new_run("four").start(per_device_train_batch_size=2, simulated=4, **given))
+    assert losses(four) == near(losses(one))
+    assert same_weights(one.output, four.output)
+
+
 def test_a_divided_adapter_and_each_ranks_random_numbers_come_back(new_run: NewRun) -> None:
     given: dict[str, Any] = LEARNING | {"per_device_train_batch_size": 4, "simulated": 2}
     given |= {"lora_dropout": 0.2, "neftune_noise_alpha": 5.0, "sharding": "full"}

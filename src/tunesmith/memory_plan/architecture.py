@@ -11,6 +11,10 @@ from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.memory_plan.catalogue_configs import catalogue_config
 
 LARGEST_CONFIG = 1 << 20  # bytes of a config.json that are read
+# Of the models whose layers run by our kernels: trainer/kernels/layers.py, which needs torch; a
+# test holds them equal.
+OWN_LAYERS = frozenset({"llama", "mistral", "qwen2", "qwen3", "glm"})
+HEAD_NORMS = ("qwen3",)
 FUSED_GATE = ("glm", "glm4", "phi3")  # gate and up are one layer
 Linear = tuple[int, int]
 """Inputs and outputs."""
@@ -35,6 +39,10 @@ class Architecture:
     """The linear layers of one decoder layer, by their short names."""
     other_parameters: int
     """Norms and biases of one decoder layer."""
+    head_norms: bool
+    """Queries and keys of each head are normalised."""
+    own_layers: bool
+    """Its layers run by our kernels where nothing else forbids it."""
 
     @property
     def layer_weights(self) -> int:
@@ -51,12 +59,12 @@ class Architecture:
         layers = self.layers * (self.layer_weights + self.other_parameters)
         return layers + self.embedding * (1 if self.tied else 2) + self.hidden
 
-    def targets(self, names: str | tuple[str, ...]) -> list[Linear]:
+    def targets(self, names: str | tuple[str, ...]) -> Mapping[str, Linear]:
         """Return the layers that get an adapter: all of one decoder layer, or those named."""
         if isinstance(names, str):
-            return list(self.linears.values())
+            return self.linears
         wanted = {name.rpartition(".")[2] for name in names}
-        return [shape for name, shape in self.linears.items() if name in wanted]
+        return {name: shape for name, shape in self.linears.items() if name in wanted}
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
@@ -132,5 +140,9 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         linears=linears,
         other_parameters=norms * hidden
         + (query + 2 * key_value if biased else 0)
-        + (2 * width if model_type == "qwen3" else 0),
+        + (2 * width if model_type in HEAD_NORMS else 0),
+        head_norms=model_type in HEAD_NORMS,
+        own_layers=model_type in OWN_LAYERS
+        and config.get("hidden_act", "silu") in ("silu", "swish")
+        and not config.get("attention_dropout"),
     )

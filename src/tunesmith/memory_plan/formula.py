@@ -1,8 +1,10 @@
 """A memory plan in a closed form: no torch, a few microseconds. For forms, and for a run's start.
 
-Weights, gradients and optimiser state are counted. What a step holds besides is linear in a few
-products of widths and tokens; their coefficients are fitted to traces of the real step by
-`benchmarks/fit_memory_formula.py`, to be run again when the step changes.
+Weights, gradients and optimiser state are counted. What a step holds besides, at the end of its
+forward pass, in its backward pass and at the bottom of that, is the larger of what the head and
+what a layer takes, each linear in a few products of widths and tokens. Their coefficients are
+fitted to traces of the real step by `benchmarks/fit_memory_formula.py`, to be run again when the
+step changes.
 """
 
 import json
@@ -17,6 +19,12 @@ from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 FLOAT = 4  # bytes; masters, gradients and Adam's two moments are fp32
 BLOCK_OF_4_BITS, BLOCK_OF_SCALES = 64, 256  # of NF4 and of its double quantisation
+# Logits that are held at once, and rows of them at least: trainer/kernels/cross_entropy.py's own,
+# which cannot be read without torch; a test holds them equal.
+LOGITS_AT_ONCE = {"cpu": 1 << 25, "cuda": 1 << 26}
+ROWS_AT_LEAST = 64
+Features = Mapping[str, float]
+"""Numbers that memory is linear in."""
 
 
 def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
@@ -33,17 +41,16 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
         # Two layers are gathered at a time: one computes, the next is on its way.
         held += 2 * FLOAT * model.layer_weights
     waiting = gradients // parts if workload.gradient_accumulation_steps > 1 else 0
-    fitted = _coefficients()[key(workload)]
-    per_layer, once = features(model, workload)
-
-    def working(name: str) -> float:
-        layer, whole = fitted[name]["layer"], fitted[name]["once"]
-        slope = sum(float(layer[each]) * size for each, size in per_layer.items())
-        return model.layers * slope + sum(float(whole[each]) * size for each, size in once.items())
-
-    activations = max(0, round(working("activations")))
+    fitted = _coefficients()[key(model, workload)]
+    kept, pieces = features(model, workload)
+    layers = model.layers * _sum(fitted["kept"], kept)
+    forward, backward, bottom = (
+        max(_sum(fitted[stage][piece], sizes) for piece, sizes in pieces.items())
+        for stage in ("forward", "backward", "bottom")
+    )
+    activations = round(layers + max(forward, backward))
     # Gradients of earlier micro-batches wait beside everything; else they come as activations go.
-    peak = held + max(waiting + activations, round(working("bottom") / parts))
+    peak = held + max(waiting + activations, gradients // parts + round(bottom))
     return MemoryPlan(
         mode="formula",
         weights=weights // parts,
@@ -84,39 +91,76 @@ def trainable_of(model: Architecture, workload: Workload) -> int:
     targets = model.targets(workload.lora_target_modules)
     each = sum(
         workload.lora_r * (inputs + outputs) + (outputs if workload.use_dora else 0)
-        for inputs, outputs in targets
+        for inputs, outputs in targets.values()
     )
     return model.layers * each
 
 
-def key(workload: Workload) -> str:
+def way_of(model: Architecture, workload: Workload) -> str:
+    """Return the way that batches take through the model: trainer/forward.py's `Way`, or "dora"."""
+    if workload.kernels == "plain":
+        return "packed"
+    if workload.use_dora and workload.method != "full":
+        return "dora"  # "attention", whose adapters keep more
+    return "layers" if model.own_layers else "attention"
+
+
+def key(model: Architecture, workload: Workload) -> str:
     """Return which coefficients are meant."""
     checkpointing = "on" if workload.gradient_checkpointing else "off"
-    return f"{workload.method} {workload.dtype} {checkpointing}"
+    return f"{way_of(model, workload)} {workload.method} {workload.dtype} {checkpointing}"
 
 
-def features(model: Architecture, workload: Workload) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the numbers that memory is linear in: of each layer, and of the whole."""
+def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping[str, Features]]:
+    """Return what a layer keeps is linear in, and what head and layer hold at work."""
     tokens, labels = workload.tokens, workload.labels
-    targets = [] if workload.method == "full" else model.targets(workload.lora_target_modules)
+    adapted = {} if workload.method == "full" else model.targets(workload.lora_target_modules)
+    inputs = sum(each for each, _ in adapted.values())
+    dropout = 1 if workload.lora_dropout else 0
+
+    def masked(*names: str) -> int:
+        """1 if one of these layers drops out numbers of the input that they share."""
+        return dropout if any(name in adapted for name in names) else 0
+
     widths: dict[str, float] = {
         "hidden": tokens * model.hidden,
         "intermediate": tokens * model.intermediate,
         "query": tokens * model.query,
         "key_value": tokens * model.key_value,
-        "adapters": tokens * sum(inputs for inputs, _ in targets),
-        "ranks": tokens * workload.lora_r * len(targets),
+        "head_norms": tokens * (model.query + model.key_value) if model.head_norms else 0,
+        "ranks": tokens * workload.lora_r * len(adapted),
+        "masks": tokens
+        * (
+            model.hidden * masked("q_proj", "k_proj", "v_proj")
+            + model.query * masked("o_proj")
+            + model.hidden * masked("gate_proj", "up_proj", "gate_up_proj")
+            + model.intermediate * masked("down_proj")
+        ),
+        # Of each adapter its own: in layers that stay as they are.
+        "adapted": tokens * inputs,
+        "dropped": tokens * inputs * dropout,
+        "weights": model.layer_weights,
     }
-    per_layer = {**widths, "weights": model.layer_weights}
-    largest = max(inputs * outputs for inputs, outputs in model.linears.values())
-    once = {
+    rows = max(ROWS_AT_LEAST, LOGITS_AT_ONCE[workload.device_type] // model.vocabulary)
+    at_once = labels if way_of(model, workload) == "packed" else min(labels, rows)
+    head = {
+        "labels": labels * model.hidden,
+        "logits": at_once * model.vocabulary,
+        "head": model.embedding,
+        "hidden": tokens * model.hidden,
+        "constant": 1 << 20,
+    }
+    layer = {
         **widths,
         "labels": labels * model.hidden,
-        "head": model.embedding,
-        "largest": largest,
-        "constant": float(1 << 20),
+        "largest": max(inputs * outputs for inputs, outputs in model.linears.values()),
+        "constant": 1 << 20,
     }
-    return per_layer, once
+    return widths, {"head": head, "layer": layer}
+
+
+def _sum(coefficients: Features, sizes: Features) -> float:
+    return sum(value * sizes[name] for name, value in coefficients.items())
 
 
 @cache

@@ -43,13 +43,16 @@ class Forward:
         neftune_noise_alpha: float | None = None,
         kernels: Literal["auto", "plain"] = "auto",
         verify: bool = True,
+        head_numbers: int | None = None,
     ) -> None:
         """`autocast` computes in bf16 over weights in fp32.
 
-        Without `verify` the first way that this kind of model has is taken untried: for weights
-        that are no numbers.
+        Two for plans of memory, whose weights are no numbers and on no device: without `verify`
+        the first way that this kind of model has is taken untried; `head_numbers` is how many
+        logits are held at once, else what is best for the device.
         """
         self.model = model
+        self._head_numbers = head_numbers
         self._autocast = autocast
         self.device = next(model.parameters()).device
         self._padding = padding
@@ -88,7 +91,7 @@ class Forward:
         targets = self._tensor(batch.targets)
         if not self.by_kernels:
             return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
-        return linear_cross_entropy(self._hidden(batch), *self._head, targets)
+        return linear_cross_entropy(self._hidden(batch), *self._head, targets, self._head_numbers)
 
     @torch.no_grad()
     def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

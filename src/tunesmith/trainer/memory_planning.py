@@ -67,11 +67,12 @@ class RunPlan:
             )
         return found.gradient_checkpointing
 
-    @property
-    def needed(self) -> int | None:
-        """Bytes on a device that holds the whole model; None for a model without a plan."""
+    def needed(self, checkpointing: bool) -> int | None:
+        """Return the bytes on a device that holds the whole model; None without a plan."""
         try:
-            planned = plan(self._config, self._workload)
+            planned = plan(
+                self._config, replace(self._workload, gradient_checkpointing=checkpointing)
+            )
         except InvalidInput:
             return None
         return planned.corrected(self._spec.memory_ratio).needed

@@ -8,7 +8,7 @@ under a dispatch mode that counts the storages alive. Depth adds evenly, so two 
 
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.side_process import answer_one
 from tunesmith.spec import TrainingArguments
 from tunesmith.trainer.forward import Forward
+from tunesmith.trainer.kernels.cross_entropy import NUMBERS_AT_ONCE
 from tunesmith.trainer.model import DTYPES, prepare_for_training, quantization
 from tunesmith.trainer.quantized import compute_with
 from tunesmith.trainer.weights import trained_parameters
@@ -45,7 +46,10 @@ class Traced:
     weights: int
     gradients: int
     optimizer: int
-    activations: int
+    forward: int
+    """The highest of all else until the loss is known."""
+    backward: int
+    """The highest of all else, gradients excluded, from there on."""
     top_peak: int
     """The highest until the layer below the top one is differentiated."""
     bottom_peak: int
@@ -69,6 +73,7 @@ def trace(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     peak = max(found.pop("top_peak"), found.pop("bottom_peak"))
     return MemoryPlan(
         mode="trace",
+        activations=max(found.pop("forward"), found.pop("backward")),
         peak=peak,
         overhead=OVERHEAD[workload.device_type],
         trainable_parameters=found.pop("trainable"),
@@ -90,8 +95,7 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
             for weight in trained:
                 weight.grad = torch.empty_like(weight)
         watch = _Watch(storages, tuned, layers)
-        micro_batch(forward, workload)
-        activations, top, bottom = watch.highest()
+        micro_batch(forward, workload, watch.next_stage)
         gradients = sum(weight.grad.nbytes for weight in trained if weight.grad is not None)
         del states
     return Traced(
@@ -100,22 +104,31 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        activations=activations,
-        top_peak=top,
-        bottom_peak=bottom,
+        **watch.highest(),
     )
 
 
 def forward_of(model: Any, workload: Workload) -> Forward:
     # Whether a way computes the same is tried with numbers, which fake tensors lack.
-    return Forward(model, 0, autocast=workload.autocast, kernels=workload.kernels, verify=False)
+    return Forward(
+        model,
+        0,
+        autocast=workload.autocast,
+        kernels=workload.kernels,
+        verify=False,
+        head_numbers=NUMBERS_AT_ONCE[workload.device_type],
+    )
 
 
-def micro_batch(forward: Forward, workload: Workload) -> None:
+def micro_batch(
+    forward: Forward, workload: Workload, loss_known: Callable[[], None] = lambda: None
+) -> None:
     """Differentiate the largest micro-batch as `Training` does: the one call into its step."""
     samples = largest_samples(workload)
     for batch in forward.batches(samples, np.arange(len(samples)), workload.tokens):
-        torch.autograd.backward(forward.loss_sum(batch) / workload.labels)
+        loss = forward.loss_sum(batch) / workload.labels
+        loss_known()
+        torch.autograd.backward(loss)
 
 
 def largest_samples(workload: Workload) -> EncodedSamples:
@@ -124,7 +137,8 @@ def largest_samples(workload: Workload) -> EncodedSamples:
     learnt = np.zeros((count, length), dtype=np.bool_)
     learnt[:, length - max(1, round((length - 1) * workload.label_share)) :] = True
     return EncodedSamples(
-        np.zeros(count * length, dtype=np.int32),
+        # Samples that begin alike would share what they have in common.
+        np.repeat(np.arange(count, dtype=np.int32), length),
         np.arange(0, count * length + 1, length),
         learnt.reshape(-1),
     )
@@ -173,48 +187,51 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Watch:
-    """Sees what a backward pass reaches at its highest above, and what below."""
+    """Splits a step into stages: forward; top layers; those between; from the bottom one on."""
 
     def __init__(self, storages: Storages, model: Any, layers: int) -> None:
         self._storages = storages
+        self._layers = layers
         self._held = storages.now
-        self._top_peak: int | None = None
-        self._below: set[int] = set()
-        self._rest = 0
+        self._ended: list[tuple[int, int]] = []
+        """Of each stage that is over, the highest and the highest without gradients."""
         storages.gradients = sum(
             weight.grad.nbytes for weight in trained_parameters(model) if weight.grad is not None
         )
         self._before = storages.gradients
         storages.restart()
         for name, weight in model.named_parameters():
-            if not weight.requires_grad:
-                continue
-            found = _LAYER.search(name)
-            layer = int(found[1]) if found else None
-            weight.register_post_accumulate_grad_hook(partial(self._seen, layers, layer))
+            if weight.requires_grad:
+                found = _LAYER.search(name)
+                layer = int(found[1]) if found else None
+                weight.register_post_accumulate_grad_hook(partial(self._seen, layer))
 
-    def highest(self) -> tuple[int, int, int]:
-        """Return the activations' highest, and the peaks above and below."""
-        top = self._storages.peak if self._top_peak is None else self._top_peak
-        rest = max(self._rest, self._storages.rest_peak)
-        return rest - (self._held - self._before), top, self._storages.peak
+    def highest(self) -> dict[str, int]:
+        """Return `forward`, `backward`, `top_peak` and `bottom_peak` as in `Traced`."""
+        self.next_stage()
+        peaks, rests = zip(*self._ended, strict=True)
+        held = self._held - self._before
+        return {
+            "forward": rests[0] - held,
+            "backward": max(rests[1:]) - held,
+            "top_peak": max(peaks[:2]),
+            "bottom_peak": peaks[-1],
+        }
 
-    def _seen(self, layers: int, layer: int | None, weight: torch.Tensor) -> None:
+    def next_stage(self) -> None:
+        self._ended.append((self._storages.peak, self._storages.rest_peak))
+        self._storages.restart()
+
+    def _seen(self, layer: int | None, weight: torch.Tensor) -> None:
         if self._before == 0:
             assert weight.grad is not None
             self._storages.gradients += weight.grad.nbytes
-        if layer is None or layer > layers - 2:
+        if layer is None:
             return
-        if self._top_peak is None:
-            self._top_peak = self._storages.peak
-            self._next()
-        if layer == 0 and 0 not in self._below:
-            self._below.add(0)
-            self._next()
-
-    def _next(self) -> None:
-        self._rest = max(self._rest, self._storages.rest_peak)
-        self._storages.restart()
+        if layer <= self._layers - 2 and len(self._ended) == 1:
+            self.next_stage()
+        if layer == 0 and len(self._ended) == 2:
+            self.next_stage()
 
 
 def _with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
@@ -271,7 +288,10 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> Non
             held = count + 4 * shape[0] + shape[0] * dtype.itemsize
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
-        compute_with(layer, partial(torch.empty, shape, dtype=dtype))
+        numbers = partial(torch.empty, shape, dtype=dtype)
+        compute_with(layer, numbers)
+        # Of layers that have these two peft asks for the numbers, for DoRA; not a second parameter.
+        layer.__dict__["W_q"], layer.dequantize = layer.weight, numbers
         if device_type == "cuda" and bits == 8:  # there LLM.int8 multiplies by itself
             del layer.dense_weight
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.base_model import inspect, positions_of
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
@@ -34,18 +33,14 @@ from tunesmith.trainer.schedule import Plan, make_plan
 from tunesmith.trainer.stop import Stop, StopRequested
 
 if TYPE_CHECKING:
-    import torch
-
     from tunesmith.prompt.prompt import Encoded, Prompt
     from tunesmith.trainer.forward import Forward
+    from tunesmith.trainer.loading import Loaded
     from tunesmith.trainer.loop import Outcome
-    from tunesmith.trainer.memory_planning import RunPlan
-    from tunesmith.trainer.sharding import Sharded
 
 ADVISED_SAMPLES = 1000  # the specification's
 BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output has all
 SPLIT, BAD_ROWS = "split.json", "bad_rows.jsonl"
-LARGE_MODEL, LARGE_MODEL_LEARNING_RATE = 12.5e9, 5e-5  # the specification's, from "13B" on
 
 
 def main(directory: RunDirectory, stop: Stop, place: Place = ALONE) -> int:
@@ -105,7 +100,9 @@ def run(
     with stop.at_once(), imports.left_out(imports.unused(spec.training)):
         there = ranks.in_turn(lambda: native(base, spec, report))
         spec = spec.model_copy(update={"base_model": str(there)})
-        loaded = _load(spec, report, where, ranks)
+        from tunesmith.trainer.loading import load
+
+        loaded = load(spec, report, where, ranks)
 
     report.phase(Phase.PREPARING)
     with stop.at_once():
@@ -152,22 +149,6 @@ def _meet(spec: Spec, place: Place) -> Ranks:
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """The base model and its tokenizer, and the model with a new adapter."""
-
-    device: "torch.device"
-    device_name: str
-    dtype: str
-    tokenizer: Any
-    base: Any
-    adapted: Any
-    checkpointing: bool
-    memory_plan: "RunPlan"
-    before: memory.Baseline
-    sharded: "Sharded | None"
-
-
-@dataclass(frozen=True)
 class _Prepared:
     """The data as token ids, and what will be done with it."""
 
@@ -178,83 +159,8 @@ class _Prepared:
     forward: "Forward"
 
 
-def _load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> _Loaded:
-    import torch
-
-    from tunesmith.prompt.tokenizer import load_tokenizer
-    from tunesmith.trainer import model
-    from tunesmith.trainer.memory_planning import RunPlan
-
-    device = model.choose_device(spec, ranks.place.rank)
-    name = where["device"] = model.describe_device(device)
-    dtype = model.choose_dtype(spec.training.dtype, device)
-    if spec.simulated:
-        report.warning("simulated_devices", devices=list(spec.devices))
-    elif device.type == "cpu":
-        report.warning("cpu_training", dtype=dtype)
-    if spec.gpu.max_memory_gib is not None:
-        memory.cap(spec.gpu.max_memory_gib, device)
-    model.be_deterministic(spec.training.seed, device)
-    path = Path(spec.base_model)
-    tokenizer = load_tokenizer(path)
-    memory_plan = RunPlan(spec, dtype, device)
-    # The same on all ranks, though one may have less memory than another.
-    checkpointing = ranks.any(memory_plan.checkpointing(report))
-    before = memory.baseline()
-    divided = _must_be_sharded(spec, path, dtype, device, memory_plan, ranks)
-    base, adapted = model.load_for_training(
-        # What one device cannot hold goes there in parts.
-        path,
-        spec.training,
-        dtype,
-        torch.device("cpu") if divided else device,
-        checkpointing,
-    )
-    sharded = None
-    if divided:
-        from tunesmith.trainer.sharding import Sharded
-
-        if spec.training.sharding == "auto":
-            report.warning("sharded", devices=ranks.place.world_size)
-        sharded = Sharded(base, adapted, device, ranks)
-    _, total = model.count_parameters(adapted)
-    if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
-        rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
-        report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
-    positions, limit = positions_of(base.config.to_dict()), spec.training.max_seq_length
-    if positions is not None and limit > positions:
-        report.warning("beyond_positions", max_seq_length=limit, positions=positions)
-    return _Loaded(
-        device, name, dtype, tokenizer, base, adapted, checkpointing, memory_plan, before, sharded
-    )
-
-
-def _must_be_sharded(
-    spec: Spec,
-    path: Path,
-    dtype: str,
-    device: "torch.device",
-    memory_plan: "RunPlan",
-    ranks: Ranks,
-) -> bool:
-    if ranks.place.world_size == 1:
-        return False
-    from tunesmith.trainer import fit
-
-    training, cap = spec.training, spec.gpu.max_memory_gib
-    planned = memory_plan.needed
-    if planned is None:
-        planned = fit.estimated_bytes(inspect(path).parameters or 0, training, dtype)
-    there = memory.held_by(device, ranks.place.world_size) if cap is None else int(cap * memory.GIB)
-    # The same everywhere: GPUs of one machine may differ.
-    there = -ranks.highest(-there)
-    return fit.must_be_sharded(
-        training.sharding, training.method, ranks.place.world_size, planned, there
-    )
-
-
 def _prepare(
-    spec: Spec, dataset: Dataset, loaded: _Loaded, report: Report, ranks: Ranks
+    spec: Spec, dataset: Dataset, loaded: "Loaded", report: Report, ranks: Ranks
 ) -> _Prepared:
     import torch
 
@@ -333,7 +239,7 @@ def _prepare(
 
 
 def _train(
-    spec: Spec, loaded: _Loaded, prepared: _Prepared, report: Report, stop: Stop, ranks: Ranks
+    spec: Spec, loaded: "Loaded", prepared: _Prepared, report: Report, stop: Stop, ranks: Ranks
 ) -> "Outcome":
     from tunesmith.trainer import disk
     from tunesmith.trainer.checkpoint import Checkpoints, find_resume, require_same_data
@@ -375,7 +281,7 @@ def _train(
 def _save(
     spec: Spec,
     counts: Mapping[str, int],
-    loaded: _Loaded,
+    loaded: "Loaded",
     prepared: _Prepared,
     outcome: "Outcome",
     ranks: Ranks,

@@ -12,23 +12,28 @@ NUMBERS_AT_ONCE = {"cpu": 1 << 25, "cuda": 1 << 26}
 ROWS_AT_LEAST = 64  # fewer make the matrix products slow
 
 
-def rows_at_once(weight: torch.Tensor) -> int:
-    """Return how many rows of logits of this head are made at a time."""
-    return max(ROWS_AT_LEAST, NUMBERS_AT_ONCE[weight.device.type] // weight.shape[0])
+def rows_at_once(weight: torch.Tensor, numbers: int | None) -> int:
+    """Return how many rows of logits of this head are made at a time: `numbers` logits or so."""
+    return max(ROWS_AT_LEAST, (numbers or NUMBERS_AT_ONCE[weight.device.type]) // weight.shape[0])
 
 
 def linear_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    targets: torch.Tensor,
+    numbers: int | None = None,
 ) -> torch.Tensor:
     """Return the sum over rows of the cross-entropy of `hidden @ weight.T + bias`, in fp32.
 
     hidden [rows, size], weight [vocabulary, size], targets [rows] int64. The logits are made in
     the dtype of `hidden`. The gradient is made in the forward pass, chunk by chunk: neither logits
-    nor probabilities are kept. The plain twin is `plain_linear_cross_entropy`.
+    nor probabilities are kept. `numbers` is how many logits are held at once; None: as many as are
+    best for the device. The plain twin is `plain_linear_cross_entropy`.
     """
     with torch.autocast(hidden.device.type, enabled=False):
         total: torch.Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, bias, targets
+            hidden, weight, bias, targets, rows_at_once(weight, numbers)
         )
     return total
 
@@ -40,12 +45,13 @@ def linear_scores(
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     right = torch.zeros((), dtype=torch.int64, device=hidden.device)
     narrow, offsets = _narrow(hidden, weight, bias)
-    step = rows_at_once(weight)
+    step = rows_at_once(weight, None)
     for start in range(0, len(targets), step):
         wanted = targets[start : start + step]
         scores = wide(functional.linear(hidden[start : start + step], narrow, offsets))
         total += functional.cross_entropy(scores, wanted, reduction="sum").double()
         right += (scores.argmax(-1) == wanted).sum()
+        del scores  # before the next ones are made
     return total, right
 
 
@@ -71,15 +77,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         targets: torch.Tensor,
+        step: int,
     ) -> torch.Tensor:
-        wanted, weight_wanted, bias_wanted, _ = ctx.needs_input_grad
+        wanted, weight_wanted, bias_wanted, *_ = ctx.needs_input_grad
         d_hidden = torch.empty_like(hidden) if wanted else None
         # A sum over many chunks: fp32 also where the weight is bf16.
         d_weight = torch.zeros_like(weight, dtype=wide(weight[:1]).dtype) if weight_wanted else None
         d_bias = torch.zeros_like(bias) if bias is not None and bias_wanted else None
         total = wide(hidden.new_zeros(()))
         narrow, offsets = _narrow(hidden, weight, bias)
-        step = rows_at_once(weight)
         for start in range(0, len(targets), step):
             rows, wanted_ids = hidden[start : start + step], targets[start : start + step]
             # Softmax in place: at most two arrays of this size at a time.
@@ -91,6 +97,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             sums = scores.sum(-1, keepdim=True)
             total += (sums.log() + top).squeeze(1).sub_(right).sum()
             if d_hidden is None and d_weight is None:
+                del scores
                 continue
             scores.div_(sums)
             scores[at, wanted_ids] -= 1
@@ -104,6 +111,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     d_weight += slopes.t() @ rows
             if d_bias is not None:
                 d_bias += slopes.sum(0)
+            del scores, slopes  # before the next ones are made
         ctx.gradients = d_hidden, d_weight, d_bias
         ctx.weight_dtype = weight.dtype
         return total
@@ -111,7 +119,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: Any, gradient: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, None, None]:
         d_hidden, d_weight, d_bias = ctx.gradients
         ctx.gradients = None, None, None
         made = [each.mul_(gradient) for each in (d_hidden, d_weight, d_bias) if each is not None]
@@ -119,4 +127,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         d_hidden = next(given) if d_hidden is not None else None
         d_weight = next(given).to(ctx.weight_dtype) if d_weight is not None else None
         d_bias = next(given) if d_bias is not None else None
-        return d_hidden, d_weight, d_bias, None
+        return d_hidden, d_weight, d_bias, None, None

@@ -15,7 +15,7 @@ from torch import nn
 
 from tunesmith.trainer.kernels.attention import packed_attention
 from tunesmith.trainer.kernels.gated_mlp import gated_mlp
-from tunesmith.trainer.kernels.norm import Norm
+from tunesmith.trainer.kernels.norm import Norm, rms_norm
 from tunesmith.trainer.kernels.projections import Projection, project
 from tunesmith.trainer.kernels.sequences import Sequences
 
@@ -140,7 +140,8 @@ def _compute(
         )
     )
     if hasattr(attention, "q_norm"):
-        queries, keys = attention.q_norm(queries), attention.k_norm(keys)
+        queries = rms_norm(queries, _norm(attention.q_norm))
+        keys = rms_norm(keys, _norm(attention.k_norm))
     kind = _kind(layer)
     assert kind is not None
     rotate = sys.modules[kind.__module__].apply_rotary_pos_emb

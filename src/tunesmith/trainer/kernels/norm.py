@@ -1,6 +1,7 @@
 """RMSNorm (arXiv 1910.07467) that keeps its input and one number a row."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -11,6 +12,14 @@ class Norm:
 
     weight: torch.Tensor
     eps: float
+
+
+def rms_norm(inputs: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """Return RMSNorm of `inputs` [..., size]: where it is a step of its own, as of heads."""
+    output: torch.Tensor = _RmsNorm.apply(  # type: ignore[no-untyped-call]
+        inputs.reshape(-1, inputs.shape[-1]), norm.weight, norm.eps
+    )
+    return output.view(inputs.shape)
 
 
 def wide(tensor: torch.Tensor) -> torch.Tensor:
@@ -65,3 +74,24 @@ def normalise_backward(
     mean = (weighted * numbers).mean(-1, keepdim=True).mul_(inverse.square())
     d_inputs = weighted.addcmul_(numbers, mean, value=-1).mul_(inverse)
     return d_inputs.to(inputs.dtype), d_weight
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):
+            # Autocast has made bf16 of the inputs; masters stay what they are.
+            output, inverse = normalise(inputs.to(weight.dtype), weight, eps)
+        ctx.save_for_backward(inputs, weight, inverse)
+        return output
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+        inputs, weight, inverse = ctx.saved_tensors
+        with torch.autocast(inputs.device.type, enabled=False):
+            d_inputs, d_weight = normalise_backward(
+                gradient, inputs.to(weight.dtype), weight, inverse, ctx.needs_input_grad[:2]
+            )
+        return None if d_inputs is None else d_inputs.to(inputs.dtype), d_weight, None

@@ -15,7 +15,7 @@ from tunesmith.trainer.kernels.cross_entropy import (
 )
 from tunesmith.trainer.kernels.dropout import drop_again, keep_mask
 from tunesmith.trainer.kernels.gated_mlp import gated_mlp
-from tunesmith.trainer.kernels.norm import Norm
+from tunesmith.trainer.kernels.norm import Norm, rms_norm
 from tunesmith.trainer.kernels.projections import Projection, project
 from tunesmith.trainer.kernels.sequences import Sequences
 
@@ -105,6 +105,29 @@ def test_cross_entropy_in_chunks(trained: bool, monkeypatch: pytest.MonkeyPatch)
     expected = functional.cross_entropy(logits, targets, reduction="sum")
     torch.testing.assert_close(total, expected, rtol=EXACT, atol=EXACT)
     assert int(right) == int((logits.argmax(-1) == targets).sum())
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_norm_of_heads(trained: bool) -> None:
+    heads, weight = random(2, 5, 3, 8), random(8, trained=trained)
+    assert_same(
+        lambda: rms_norm(heads, Norm(weight, 1e-6)),
+        lambda: functional.rms_norm(heads, (8,), weight, 1e-6),
+        [heads, weight] if trained else [heads],
+    )
+
+
+def test_norm_of_heads_that_autocast_made_narrow() -> None:
+    heads = random(5, 3, 8).detach().bfloat16().requires_grad_()
+    weight = random(8).detach().float().requires_grad_()
+    found = rms_norm(heads, Norm(weight, 1e-6))
+    expected = functional.rms_norm(heads.float(), (8,), weight, 1e-6)
+    torch.testing.assert_close(found, expected)
+    slopes = torch.autograd.grad(found.sum(), [heads, weight])
+    for slope, wanted in zip(
+        slopes, torch.autograd.grad(expected.sum(), [heads, weight]), strict=True
+    ):
+        torch.testing.assert_close(slope, wanted)
 
 
 def adapted(out: int, size: int, seed: int, *, kind: str, dropout: float = 0.0) -> Projection:
