@@ -58,26 +58,26 @@ def load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> Loa
     if needed is None:
         needed = fit.estimated_bytes(inspect(path).parameters or 0, spec.training, dtype)
     divided = _must_be_sharded(spec, device, needed, ranks)
-    base, adapted = model.load_for_training(
-        # What one device cannot hold goes there in parts.
-        path,
-        spec.training,
-        dtype,
-        torch.device("cpu") if divided else device,
-        checkpointing,
-    )
+    training = spec.training
+    if not divided:
+        base, adapted = model.load_for_training(path, training, dtype, device, checkpointing)
+    elif ranks.place.first:
+        cpu = torch.device("cpu")
+        base, adapted = model.load_for_training(path, training, dtype, cpu, checkpointing)
+    else:
+        base, adapted = model.outline_for_training(path, training, dtype, checkpointing)
     sharded = None
     if divided:
         from tunesmith.trainer.sharding import Sharded
 
-        if spec.training.sharding == "auto":
+        if training.sharding == "auto":
             report.warning("sharded", devices=ranks.place.world_size)
         sharded = Sharded(base, adapted, device, ranks)
     _, total = model.count_parameters(adapted)
-    if total >= LARGE_MODEL and spec.training.learning_rate > LARGE_MODEL_LEARNING_RATE:
-        rates = {"given": spec.training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
+    if total >= LARGE_MODEL and training.learning_rate > LARGE_MODEL_LEARNING_RATE:
+        rates = {"given": training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
         report.warning("learning_rate_large_model", billions=round(total / 1e9, 1), **rates)
-    positions, limit = positions_of(base.config.to_dict()), spec.training.max_seq_length
+    positions, limit = positions_of(base.config.to_dict()), training.max_seq_length
     if positions is not None and limit > positions:
         report.warning("beyond_positions", max_seq_length=limit, positions=positions)
     return Loaded(

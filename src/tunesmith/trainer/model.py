@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -127,6 +127,22 @@ def load_for_training(
     # bf16 can tell from nothing beside most weights, and would be lost.
     base = load_base_model(path, "fp32" if training.method == "full" else dtype, device, bits)
     return base, prepare_for_training(base, training, checkpointing)
+
+
+def outline_for_training(
+    path: Path, training: TrainingArguments, dtype: str, checkpointing: bool
+) -> tuple[Any, Any]:
+    """Return the same two on `meta`: shapes alone, for a rank that gets its part from another."""
+    _must_exist(path)
+    number_format = torch.float32 if training.method == "full" else DTYPES[dtype]
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        with torch.device("meta"):
+            base = AutoModelForCausalLM.from_config(config, dtype=number_format)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    with torch.device("meta"):
+        return base, prepare_for_training(base, training, checkpointing)
 
 
 def prepare_for_training(base: Any, training: TrainingArguments, checkpointing: bool) -> Any:

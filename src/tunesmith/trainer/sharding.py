@@ -3,11 +3,12 @@
 Imported only by runs that are sharded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -27,18 +28,24 @@ class Sharded:
     """
 
     def __init__(self, base: Any, tuned: Any, device: torch.device, ranks: Ranks) -> None:
-        """Divide `tuned`, of which `base` is a part and which may lie on the CPU still.
+        """Divide `tuned`, of which `base` is a part: on the first rank's CPU, on `meta` elsewhere.
 
-        One layer at a time goes to `device` and leaves its part there.
+        One layer at a time goes to every rank's `device` and leaves a part there: the weights are
+        read once, and lie in the machine's memory once.
         """
         self._ranks = ranks
         self._root = _Entry(tuned)
+        layers = decoder_layers(base)
         mesh = init_device_mesh(device.type, (ranks.place.world_size,))
         # No MixedPrecisionPolicy: weights are gathered as they are and computed with under the same
         # autocast as on one device, so that losses are the same. (Gathering bf16 would halve what
         # goes over the wire.)
-        for layer in decoder_layers(base):
+        for layer in layers:
+            _spread(list(layer.modules()), base, device, ranks)
             fully_shard(layer, mesh=mesh)
+        inside = {module for layer in layers for module in layer.modules()}
+        rest = [module for module in self._root.modules() if module not in inside]
+        _spread(rest, base, device, ranks)
         fully_shard(self._root, mesh=mesh)
         for module in self._root.modules():
             if isinstance(module, FSDPModule):
@@ -93,6 +100,24 @@ class _Entry(nn.Module):
 
     def forward(self, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
         return function(*given, **named)
+
+
+def _spread(modules: Sequence[nn.Module], base: Any, device: torch.device, ranks: Ranks) -> None:
+    """Put what the first rank's `modules` themselves hold on the `device` of every rank."""
+    for module in modules:
+        if ranks.place.first:
+            module._apply(lambda each: each.to(device), recurse=False)  # type: ignore[no-untyped-call]
+        else:
+            module.to_empty(device=device, recurse=False)
+    if not ranks.place.first:
+        base.tie_weights()  # what was one tensor on meta has become two
+    own = [
+        tensor
+        for module in modules
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    ]
+    for tensor in {id(each): each for each in own}.values():
+        dist.broadcast(tensor.detach(), src=0)
 
 
 def decoder_layers(base: Any) -> list[nn.Module]:

@@ -125,6 +125,22 @@ def test_a_method_learns_and_how_a_step_is_cut_does_not_matter(
 
 
 # peft asks transformers under its old names.
+@pytest.mark.parametrize("name", ["lora", "dora", "full"])
+def test_the_outline_of_a_model_has_its_shapes_and_no_numbers(name: str, llama: Path) -> None:
+    training = make_spec(**METHODS[name]).training
+    _, outline = model.outline_for_training(llama, training, "bf16", True)
+    _, tuned = model.load_for_training(llama, training, "bf16", CPU, True)
+
+    def described(made: Any) -> list[Any]:
+        return [
+            (key, weight.shape, weight.dtype, weight.requires_grad)
+            for key, weight in made.named_parameters()
+        ]
+
+    assert described(outline) == described(tuned)
+    assert all(each.is_meta for each in (*outline.parameters(), *outline.buffers()))
+
+
 @pytest.mark.filterwarnings("ignore:.*checkpointing.*:FutureWarning")
 @every_method
 def test_what_was_saved_loads_without_us_and_gives_the_same_logits(
