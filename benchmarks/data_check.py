@@ -1,10 +1,10 @@
 """Measures `tunesmith check`: time, and peak memory of all its processes.
 
-    python -m benchmarks.data_check [--rows 1000000] [--base-model DIR] [--keep FILE]
+    python -m benchmarks.data_check [--rows 1000000] [--base-model DIR] [--keep FILE] [--alike]
 
 From the root of the repository. The file is made anew, the same for the same seed: rows of about
-1 KB, half of them Chinese, one in a hundred a copy, one in a hundred nearly one. The limits are
-those of a million rows on 2 cores.
+1 KB, half of them Chinese, one in a hundred a copy, one in a hundred nearly one; or with
+`--alike` all of them nearly the same. The limits are those of a million rows on 2 cores.
 """
 
 import argparse
@@ -32,11 +32,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=FULL)
     parser.add_argument("--base-model", type=Path)
     parser.add_argument("--keep", type=Path, help="where the file stays, and is taken from")
+    parser.add_argument("--alike", action="store_true", help="rows that are nearly the same")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         file = options.keep or Path(directory) / "train.jsonl"
         if not file.exists():
-            make(file, options.rows)
+            make(file, options.rows, options.alike)
         print(f"     {options.rows:,} rows, {file.stat().st_size / 1e6:,.0f} MB")
         command = [sys.executable, "-m", "tunesmith", "check", str(file), "--json"]
         if options.base_model:
@@ -57,11 +58,12 @@ def main() -> None:
     sys.exit(0 if kept else 1)
 
 
-def make(file: Path, rows: int) -> None:
+def make(file: Path, rows: int, alike: bool) -> None:
     """Write `rows` rows to `file`, the same for the same number."""
     draw = random.Random(SEED)
+    kind = _alike if alike else _rows
     with file.open("w", encoding="utf-8") as out:
-        for row in _rows(draw, rows):
+        for row in kind(draw, rows):
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -87,6 +89,14 @@ def _rows(draw: random.Random, count: int) -> Iterator[dict[str, str]]:
             answer = " ".join(draw.choices(words, k=draw.randint(60, 220))) + "."
         last = {"instruction": question, "input": "", "output": answer}
         yield last
+
+
+def _alike(draw: random.Random, count: int) -> Iterator[dict[str, str]]:
+    words = [f"word{number}" for number in range(120)]
+    for number in range(count):
+        answer = list(words)
+        answer[draw.randrange(len(words))] = f"other{number}"
+        yield {"instruction": "What is there?", "input": "", "output": " ".join(answer)}
 
 
 if __name__ == "__main__":
