@@ -30,6 +30,7 @@ from tunesmith.spec import Float, GpuConfig, Int, Text, TrainingArguments
 GIB = 2**30
 TRACE_SECONDS = 60.0
 MOST_DEVICES = 1024
+DOUBT = 0.15  # by which the formula may be off: benchmarks/fit_memory_formula.py
 
 Ratio = Callable[[str, str, str, str], float]
 """What past runs of a family, method, device type and mode took, as a part of their plans."""
@@ -171,6 +172,13 @@ def _choose(
     """Return the workload with checkpointing decided, and its plan."""
     off, on = work, replace(work, gradient_checkpointing=True)
     wanted = {False: [off], True: [on], "auto": [off, on]}[asked]
+    if asked == "auto" and mode == "trace":
+        # A trace takes seconds; where the formula leaves no doubt, one is enough.
+        quick = formula(subject.config, off).corrected(ratio).needed * MARGIN
+        if free is None or quick * (1 + DOUBT) <= free:
+            wanted = [off]
+        elif quick * (1 - DOUBT) > free:
+            wanted = [on]
     plans = [each.corrected(ratio) for each in _plans(subject.config, wanted, mode)]
     fits = free is None or plans[0].needed * MARGIN <= free
     place = 0 if fits or len(wanted) == 1 else 1
@@ -183,7 +191,7 @@ def _plans(config: dict[str, Any], wanted: list[Workload], mode: Mode) -> list[M
     if mode == "formula" or wanted[0].sharded:
         return quick
     request = {"config": config, "workloads": [asdict(each) for each in wanted]}
-    told = ask("tunesmith.trainer.memory_trace", request, TRACE_SECONDS)
+    told = ask("tunesmith.trainer.plan_process", request, TRACE_SECONDS)
     return [MemoryPlan(**each) for each in told]
 
 

@@ -1,15 +1,15 @@
 """Memory of a training step without a weight: fake tensors through the real step.
 
-`python -m tunesmith.trainer.memory_trace`, JSON in and out, answers server and command line. The
-model is built on `meta` from its config alone, with few layers; its weights become fake tensors,
-which have shapes and storages but no bytes; then the trainer's own forward and backward pass run
-under a dispatch mode that counts the storages alive. Depth adds evenly, so two depths tell all.
+`plan_process` answers server and command line with it. The model is built on `meta` from its
+config alone, with few layers; its weights become fake tensors, which have shapes and storages but
+no bytes; then the trainer's own forward and backward pass run under a dispatch mode that counts the
+storages alive. Depth adds evenly, so two depths tell all.
 """
 
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -19,16 +19,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.integrations import replace_with_bnb_linear
 
 from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
-from tunesmith.side_process import answer_one
 from tunesmith.spec import TrainingArguments
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.kernels.cross_entropy import NUMBERS_AT_ONCE
 from tunesmith.trainer.model import DTYPES, prepare_for_training, quantization
-from tunesmith.trainer.quantized import compute_with
 from tunesmith.trainer.weights import trained_parameters
 
 DEPTHS = (2, 4)
@@ -272,6 +269,11 @@ def _arguments(workload: Workload) -> TrainingArguments:
 
 def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> None:
     """Put twins in the place of the linear layers, that hold and unpack as many bytes."""
+    # bitsandbytes takes long to import, and most plans do without.
+    from transformers.integrations import replace_with_bnb_linear
+
+    from tunesmith.trainer.quantized import compute_with
+
     head = [name for name, module in base.named_modules() if module is base.get_output_embeddings()]
     replace_with_bnb_linear(base, head, quantization(bits, dtype))
     setattr(base, f"is_loaded_in_{bits}bit", True)
@@ -310,12 +312,3 @@ def _make_fake(model: torch.nn.Module) -> None:
                         fake = torch.nn.Parameter(fake, requires_grad=tensor.requires_grad)
                     made[id(tensor)] = fake
                 own[name] = made[id(tensor)]  # type: ignore[assignment]
-
-
-def answer(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the plans of `{"config", "workloads"}` as JSON values."""
-    return [asdict(trace(request["config"], Workload(**each))) for each in request["workloads"]]
-
-
-if __name__ == "__main__":
-    answer_one(answer)
