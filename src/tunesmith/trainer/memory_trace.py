@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tunesmith.memory_plan.formula import quantized_bytes
 from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import TrainingArguments
@@ -30,7 +31,6 @@ from tunesmith.trainer.weights import trained_parameters
 
 DEPTHS = (2, 4)
 """Layers of the two models that are traced."""
-BLOCK_OF_4_BITS, BLOCK_OF_SCALES = 64, 256  # of NF4 and of its double quantisation
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
@@ -281,13 +281,7 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> Non
         if not (hasattr(layer, "weight") and type(layer.weight).__module__.startswith("bitsandb")):
             continue
         shape = layer.weight.shape
-        count = shape.numel()
-        if bits == 4:
-            blocks = -(-count // BLOCK_OF_4_BITS)
-            # The packed numbers; a byte a block, a scale of those; and the scales unpacked.
-            held = count // 2 + blocks + 4 * -(-blocks // BLOCK_OF_SCALES) + 4 * blocks
-        else:
-            held = count + 4 * shape[0] + shape[0] * dtype.itemsize
+        held = quantized_bytes(shape.numel(), shape[0], bits, dtype.itemsize)
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
         numbers = partial(torch.empty, shape, dtype=dtype)

@@ -124,7 +124,6 @@ def test_a_method_learns_and_how_a_step_is_cut_does_not_matter(
         assert way == pytest.approx(whole, rel=tolerance)
 
 
-# peft asks transformers under its old names.
 @pytest.mark.parametrize("name", ["lora", "dora", "full"])
 def test_the_outline_of_a_model_has_its_shapes_and_no_numbers(name: str, llama: Path) -> None:
     training = make_spec(**METHODS[name]).training
@@ -141,6 +140,7 @@ def test_the_outline_of_a_model_has_its_shapes_and_no_numbers(name: str, llama: 
     assert all(each.is_meta for each in (*outline.parameters(), *outline.buffers()))
 
 
+# peft asks transformers under its old names.
 @pytest.mark.filterwarnings("ignore:.*checkpointing.*:FutureWarning")
 @every_method
 def test_what_was_saved_loads_without_us_and_gives_the_same_logits(
