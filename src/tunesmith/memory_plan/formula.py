@@ -117,6 +117,11 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
     adapted = {} if workload.method == "full" else model.targets(workload.lora_target_modules)
     inputs = sum(each for each, _ in adapted.values())
     dropout = 1 if workload.lora_dropout else 0
+    # DoRA scales each output, and adds each weight and its update for their norms; with dropout it
+    # computes the outputs a second time, of weights in the inputs' format that stay until the end.
+    scaled = adapted if workload.use_dora else {}
+    outputs = tokens * sum(each for _, each in scaled.values())
+    normed = [each * output for each, output in scaled.values()]
 
     def masked(*names: str) -> int:
         """1 if one of these layers drops out numbers of the input that they share."""
@@ -139,6 +144,10 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
         # Of each adapter its own: in layers that stay as they are.
         "adapted": tokens * inputs,
         "dropped": tokens * inputs * dropout,
+        "scaled": outputs,
+        "scaled_again": outputs * dropout,
+        "normed": sum(normed),
+        "weights_again": sum(normed) * dropout,
         "weights": model.layer_weights,
     }
     rows = max(ROWS_AT_LEAST, LOGITS_AT_ONCE[workload.device_type] // model.vocabulary)
@@ -154,6 +163,8 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
         **widths,
         "labels": labels * model.hidden,
         "largest": max(inputs * outputs for inputs, outputs in model.linears.values()),
+        "largest_normed": max(normed, default=0),
+        "largest_square": max((each * each for each, _ in scaled.values()), default=0),
         "constant": 1 << 20,
     }
     return widths, {"head": head, "layer": layer}

@@ -97,7 +97,8 @@ def run(
     report.phase(Phase.LOADING)
     if not spec.devices or spec.simulated:
         memory.keep_freed()
-    with stop.at_once(), imports.left_out(imports.unused(spec.training)):
+    unused = imports.unused(spec.training)
+    with stop.at_once(), imports.uncollected(), imports.left_out(unused):
         there = ranks.in_turn(lambda: native(base, spec, report))
         spec = spec.model_copy(update={"base_model": str(there)})
         from tunesmith.trainer.loading import load
