@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.memory_plan.architecture import Architecture, architecture_of
-from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
+from tunesmith.memory_plan.records import MemoryPlan, Workload
 
 COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 FLOAT = 4  # bytes; masters, gradients and Adam's two moments are fp32
@@ -58,7 +58,7 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
         optimizer=optimizer // parts,
         activations=activations,
         peak=max(peak, (weights + gradients + optimizer) // parts),
-        overhead=OVERHEAD[workload.device_type],
+        overhead=workload.overhead,
         parameters=model.parameters,
         trainable_parameters=trainable,
     )
