@@ -95,7 +95,8 @@ def run(
         base = ranks.in_turn(lambda: find_or_download(spec, report, stop))
 
     report.phase(Phase.LOADING)
-    if not spec.devices or spec.simulated:
+    # What is kept would count against a cap.
+    if (not spec.devices or spec.simulated) and spec.gpu.max_memory_gib is None:
         memory.keep_freed()
     unused = imports.unused(spec.training)
     with stop.at_once(), imports.uncollected(), imports.left_out(unused):
