@@ -153,7 +153,8 @@ def told(run: Run) -> str:
     made = figures.summary([run])
     assert made is not None
     return (
-        f"{words}: {made.tokens_per_second:.0f} tokens/s, {made.share_of_limit:.0%} of the limit ({run.limit / 1e9:.0f} GFLOP/s), "
+        f"{words}: {made.tokens_per_second:.0f} tokens/s, "
+        f"{made.share_of_limit:.0%} of the limit of {run.limit / 1e9:.0f} GFLOP/s, "
         f"{made.peak_mib:.0f} MiB, first step {made.first_step_seconds:.1f} s, loss {made.loss:.4f}"
         + (f"; others took {run.others:.2f} of a core" if run.others > report.BUSY else "")
     )
