@@ -5,16 +5,24 @@ from fastapi_offline import FastAPIOffline
 
 from tunesmith import __version__
 from tunesmith.api import (
+    check_task,
     datasets,
     devices,
+    directory,
     health,
+    log_lines,
     logs,
+    machine,
     memory,
     metrics,
     models,
     preview,
     schema,
+    sign_in,
+    statistics,
     stream,
+    stream_list,
+    task_events,
     tasks,
 )
 from tunesmith.api.auth import GUARDED, SignIn, documented
@@ -27,8 +35,8 @@ Every JSON answer is `{"code": 0, "data": ..., "msg": "..."}`; `code` is not 0 w
 failed, and `msg` says what, in the language of `Accept-Language` (zh or en)."""
 
 
-def create_app(state: ServerState) -> FastAPI:
-    """Return the application that serves `state`."""
+def create_app(state: ServerState | None) -> FastAPI:
+    """Return the application that serves `state`; without one it only documents itself."""
     app: FastAPI = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
@@ -48,13 +56,21 @@ def create_app(state: ServerState) -> FastAPI:
 
     guarded = APIRouter(prefix=GUARDED, dependencies=[Depends(documented)], responses=DOCUMENTED)
     for resource in (
+        sign_in,
         tasks,
+        check_task,
+        statistics,
+        stream_list,
         stream,
+        task_events,
         metrics,
         logs,
+        log_lines,
         schema,
         devices,
+        machine,
         models,
+        directory,
         preview,
         datasets,
         memory,

@@ -26,3 +26,13 @@ def _argument(described: dict[str, object]) -> wire.Argument:
     key = f"args.{described['name']}.hint"
     hints = {"hint_zh": sentence(key, "zh"), "hint_en": sentence(key, "en")}
     return wire.Argument.model_validate({**described, **hints})
+
+
+@router.get(
+    "/getTrainingPresets",
+    operation_id="getTrainingPresets",
+    response_model=Envelope[list[wire.TrainingPreset]],
+)
+def get_training_presets(language: RequestLanguage) -> Response:
+    """Return training arguments that belong together: quick, lora, qlora, full."""
+    raise NotImplementedError
