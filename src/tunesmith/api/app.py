@@ -27,12 +27,14 @@ from tunesmith.api import (
 )
 from tunesmith.api.auth import GUARDED, SignIn, documented
 from tunesmith.api.body_limit import BodyLimit
+from tunesmith.api.console import Console
 from tunesmith.api.errors import DOCUMENTED, UnknownErrors, handle_errors
 from tunesmith.api.state import ServerState
 
 DESCRIPTION = """\
 Every JSON answer is `{"code": 0, "data": ..., "msg": "..."}`; `code` is not 0 when something
-failed, and `msg` says what, in the language of `Accept-Language` (zh or en)."""
+failed, and `msg` says what, in the language of `lang` in the query or of `Accept-Language` (zh or
+en)."""
 
 
 def create_app(state: ServerState | None) -> FastAPI:
@@ -77,5 +79,7 @@ def create_app(state: ServerState | None) -> FastAPI:
     ):
         guarded.include_router(resource.router)
     app.include_router(guarded)
+    app.include_router(sign_in.open_router, prefix=GUARDED, responses=DOCUMENTED)
     app.include_router(health.router)
+    app.router.default = Console(otherwise=app.router.not_found)
     return app
