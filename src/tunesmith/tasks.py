@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunesmith.base_model import link_problem, problem_with
 from tunesmith.chatglm.config import problem_at
-from tunesmith.dataset import check, open_dataset
+from tunesmith.dataset import CheckResult, check, open_dataset
 from tunesmith.devices import Device
 from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
 from tunesmith.events import Phase
@@ -34,8 +34,7 @@ def create(
     Raises InvalidInput naming every wrong field, and Conflict when the queue is full or the
     output path belongs to an unfinished task. Nothing is left behind then.
     """
-    spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
-    checked = _check_data(spec)
+    spec, read = examine(request, settings=settings, devices=devices)
     if store.count_pending() >= settings.queue_limit:
         raise Conflict("queue_full", limit=settings.queue_limit)
     return store.insert(
@@ -44,9 +43,25 @@ def create(
             default_outputs=str(settings.outputs_dir),
             base_model=request.base_model,
             user_id=user_id,
-            checked=checked,
+            checked=read.complete,
         )
     )
+
+
+def examine(
+    request: TaskRequest, *, settings: Settings, devices: Sequence[Device]
+) -> tuple[Spec, CheckResult]:
+    """Return the spec of `request`, and what was read of its data in 2 s at most.
+
+    Raises InvalidInput naming every wrong field.
+    """
+    spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
+    training = spec.training
+    try:
+        dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
+        return spec, check(dataset, training.on_bad_rows, CREATION_READS_SECONDS)
+    except RunFailure as failure:
+        raise InvalidInput(_data_problem(failure)) from None
 
 
 def stop(task_id: int, *, store: Store) -> TaskRecord:
@@ -158,16 +173,6 @@ def resolve(
         devices=(),
         simulated=any(device.simulated for device in devices),
     )
-
-
-def _check_data(spec: Spec) -> bool:
-    """Read the data for 2 s at most; return whether that was all of it."""
-    try:
-        training = spec.training
-        dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
-        return check(dataset, training.on_bad_rows, CREATION_READS_SECONDS).complete
-    except RunFailure as failure:
-        raise InvalidInput(_data_problem(failure)) from None
 
 
 def _data_problem(failure: RunFailure) -> FieldProblem:

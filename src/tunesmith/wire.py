@@ -424,6 +424,8 @@ class Argument(_Answer):
     maximum: float | None
     maximum_exclusive: bool
     recommended: list[float] | None
+    recommended_by_method: dict[str, list[float]]
+    """The range for a `method` for which it is another one."""
     group: str
     section: Literal["basic", "advanced"]
     """Whether a form shows it at once."""
