@@ -19,7 +19,7 @@ export default defineConfig({
   ],
   define: {
     __VUE_I18N_LEGACY_API__: false,
-    __VUE_I18N_FULL_INSTALL__: false,
+    __VUE_I18N_FULL_INSTALL__: true,
     __INTLIFY_PROD_DEVTOOLS__: false,
   },
   server: {

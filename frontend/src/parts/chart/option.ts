@@ -41,8 +41,8 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
   const label = { color: colours.faint, fontSize: 12 }
   return {
     animation: false,
-    grid: { left: 8, right: 16, top: several ? 36 : 16, bottom: 8, containLabel: true },
-    legend: { show: several, type: 'scroll', top: 0, left: 0, itemWidth: 18, itemHeight: 8, textStyle: { color: colours.text, width: 240, overflow: 'truncate' }, pageTextStyle: { color: colours.text }, pageIconColor: colours.text, tooltip: { show: true } },
+    grid: { left: 8, right: 16, top: several ? 36 : 16, bottom: 8, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
+    legend: { show: several, type: 'scroll', top: 0, left: 0, icon: 'roundRect', itemWidth: 16, itemHeight: 4, textStyle: { color: colours.text, width: 240, overflow: 'truncate' }, pageTextStyle: { color: colours.text }, pageIconColor: colours.text, tooltip: { show: true } },
     tooltip: {
       trigger: 'axis',
       confine: true,
@@ -65,6 +65,11 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
     yAxis: {
       type: look.logY ? 'log' : 'value',
       scale: true,
+      // Else a curve within one power of ten would lie flat between two.
+      min: look.logY ? ({ min }: Extent) => firstDigit(min, Math.floor) : undefined,
+      max: look.logY ? ({ max }: Extent) => firstDigit(max, Math.ceil) : undefined,
+      axisLine: { show: false },
+      axisTick: { show: false },
       axisLabel: { ...label, formatter: (y: number) => formatValue(y) },
       splitLine: { lineStyle: { color: colours.line } },
     },
@@ -95,6 +100,18 @@ function linesOf(series: Series, place: number, look: Look, colours: Colours): o
     { ...base, id: `${place} raw`, data: shown, showSymbol: false, silent: true, lineStyle: { ...base.lineStyle, width: 1, opacity: 0.28 } },
     { ...base, id: `${place}`, data: soft, showSymbol: shown.length === 1 },
   ]
+}
+
+interface Extent {
+  min: number
+  max: number
+}
+
+/** 0.437 -> 0.4 (floor) or 0.5 (ceil). */
+function firstDigit(value: number, round: (value: number) => number): number | undefined {
+  if (!(value > 0) || !Number.isFinite(value)) return undefined
+  const power = 10 ** Math.floor(Math.log10(value))
+  return Number((round(value / power) * power).toPrecision(1))
 }
 
 /** A point where the axes can show it. */
