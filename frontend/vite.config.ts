@@ -10,6 +10,8 @@ const server = process.env.TUNESMITH_URL ?? `http://127.0.0.1:${process.env.TUNE
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 export default defineConfig({
+  // Development servers side by side need a cache each.
+  cacheDir: process.env.VITE_CACHE_DIR ?? 'node_modules/.vite',
   resolve: { alias: { '@': here('./src') } },
   plugins: [
     vue(),
