@@ -110,17 +110,23 @@ class TrainingArguments(BaseModel):
     """How the base model is tuned: an adapter, an adapter on quantised weights, or all weights."""
     quantization_bits: Literal[4, 8] = _argument(4, "lora", unit="bits")
     """Of `qlora`: 4 is NF4 with double quantisation, 8 is LLM.int8."""
-    num_train_epochs: Float = _argument(3.0, "basic", unit="epochs", recommended=(3, 10), gt=0, le=10_000)
+    num_train_epochs: Float = _argument(
+        3.0, "basic", unit="epochs", recommended=(3, 10), gt=0, le=10_000
+    )
     """Passes over the training split; a fraction is allowed."""
     max_steps: Int = _argument(-1, "schedule", unit="steps", ge=-1, le=1_000_000_000)
     """Optimiser steps at most; -1 means no limit."""
-    per_device_train_batch_size: Int = _argument(4, "basic", unit="samples", recommended=(1, 8), ge=1, le=4096)
+    per_device_train_batch_size: Int = _argument(
+        4, "basic", unit="samples", recommended=(1, 8), ge=1, le=4096
+    )
     """Samples per device and forward pass."""
     gradient_accumulation_steps: Int = _argument(1, "basic", unit="times", ge=1, le=65_536)
     """Forward passes per optimiser step."""
     learning_rate: Float = _argument(2e-4, "basic", recommended=(5e-5, 2e-4), gt=0, le=1)
     """Peak learning rate of AdamW. Not given: 2e-4, or 2e-5 for `full`."""
-    max_seq_length: Int = _argument(512, "basic", unit="tokens", recommended=(256, 2048), ge=8, le=1_048_576)
+    max_seq_length: Int = _argument(
+        512, "basic", unit="tokens", recommended=(256, 2048), ge=8, le=1_048_576
+    )
     """Tokens per sample at most; longer samples are cut at the end."""
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = _argument("cosine", "schedule")
     """Course of the learning rate after the warm-up."""

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -21,20 +20,19 @@ from tunesmith.api.event_stream import (
     last_event_id,
     nothing_more,
 )
+from tunesmith.api.event_words import event_data
 from tunesmith.api.language import RequestLanguage
-from tunesmith.api.metrics import point
 from tunesmith.api.queries import EmptyIsNone, TaskId
 from tunesmith.api.state import ServerState, State
 from tunesmith.api.task_answer import (
     download_answer,
     elapsed_seconds,
-    error_answer,
     eta_seconds,
     queue_reason,
 )
 from tunesmith.errors import NotFound
-from tunesmith.messages import Language, sentence
-from tunesmith.status import TERMINAL, Status
+from tunesmith.messages import Language
+from tunesmith.status import TERMINAL
 from tunesmith.store import StoredEvent, TaskRecord
 
 EventId = Annotated[int, Field(ge=0)]
@@ -107,26 +105,6 @@ async def follow(
             state.changes.forget(bell)
 
 
-def event_data(stored: StoredEvent, task: TaskRecord, language: Language) -> dict[str, Any]:
-    """Return what the wire says of an event: camelCase, messages in words."""
-    data = stored.data
-    told: dict[str, Any] = {"attempt": stored.attempt, "at": stored.at}
-    match stored.type:
-        case "metrics" | "evaluation":
-            return point(stored).model_dump(by_alias=True, exclude_none=True)
-        case "status":
-            return told | _status_data(data, task, language)
-        case "warning":
-            message = sentence(f"warning.{data['code']}", language, data["params"])
-            return told | {**data, "message": message}
-        case "error":
-            error = error_answer(data, language)
-            assert error is not None
-            return told | error.model_dump(by_alias=True, include={"code", "message", "hint"})
-        case _:
-            return told | {to_camel(name): value for name, value in data.items()}
-
-
 def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str, Any]:
     """Return how a task stands: the live fields of `wire.Task`."""
     reason = queue_reason(task, language)
@@ -144,18 +122,6 @@ def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str,
         "tokensPerSecond": task.tokens_per_second,
         "download": download.model_dump(by_alias=True) if download else None,
         "queueReason": reason.model_dump(by_alias=True) if reason else None,
-    }
-
-
-def _status_data(data: dict[str, Any], task: TaskRecord, language: Language) -> dict[str, Any]:
-    status = Status(data["status"])
-    # An event read again may tell of a status that is past; the error belongs to the last one.
-    error = error_answer(task.error, language) if status is task.status else None
-    return {
-        "status": status.value,
-        "progress": task.progress,
-        "message": error.message if error else sentence(f"status.{status}", language),
-        "error": error.model_dump(by_alias=True) if error else None,
     }
 
 

@@ -60,7 +60,7 @@ def test_an_output_path_of_another_task_is_not_claimed(api, body, tmp_path):
     "extra",
     [
         {},
-        {"name": "it's \"mine\" $HOME `x`", "description": "two\nlines"},
+        {"name": 'it\'s "mine" $HOME `x`', "description": "two\nlines"},
         {"name": "-dash", "description": "--also"},
         {"outputPath": "/out put/x"},
         {"trainingArgs": {"learning_rate": 2e-5, "use_dora": True, "max_steps": 20}},
