@@ -513,8 +513,9 @@ class Machine(_Answer):
     hostname: str
     cpu_count: int
     cpu_percent: float
-    """Of all cores, since it was asked last."""
+    """Of all processors together."""
     memory_total_bytes: int
+    """The machine's, or its container's limit."""
     memory_used_bytes: int
     disk_total_bytes: int
     """Of the disk that the data directory is on."""

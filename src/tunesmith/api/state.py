@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from tunesmith.api.shared_readings import SharedReadings
 from tunesmith.changes import Changes
 from tunesmith.daemon import Daemon
 from tunesmith.devices import Device
@@ -26,6 +27,8 @@ class ServerState:
     inventory: Callable[[], list[Device]]
     closing: threading.Event
     """The server ends: set it, then publish a change, and every stream ends."""
+    readings: SharedReadings = field(default_factory=SharedReadings)
+    """What many followers read at once."""
 
 
 def state_of(request: Request) -> ServerState:

@@ -1,9 +1,8 @@
 """streamTask: what happens to a task, as Server-Sent Events without gap or repeat."""
 
-import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -33,9 +32,10 @@ from tunesmith.api.task_answer import (
 from tunesmith.errors import NotFound
 from tunesmith.messages import Language
 from tunesmith.status import TERMINAL
-from tunesmith.store import StoredEvent, TaskRecord
+from tunesmith.store import TaskRecord
 
 EventId = Annotated[int, Field(ge=0)]
+SHARED_FOR = 1.0  # seconds; the elapsed time that it tells goes on
 
 router = APIRouter()
 
@@ -66,43 +66,65 @@ async def stream_task(
     return EventStream(follow(id, after or 0, state, language))
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What a follower is told next."""
+
+    events: bytes
+    last: int
+    """Id of the last event there is."""
+    snapshot: Any
+    progress: bytes
+    ended: bool
+
+
 async def follow(
     task_id: int, after: int, state: ServerState, language: Language
 ) -> AsyncIterator[bytes]:
     """Yield the task's events after `after`, then new ones until it has ended or is deleted."""
-
-    def read() -> tuple[list[StoredEvent], TaskRecord]:
-        # In this order the record is at least as new as the events.
-        return state.store.events_after(task_id, after), state.store.task(task_id)
-
     yield RETRY
     shown: Any = None  # the progress that was told last
     ended = False  # seen before the events of this turn were read
-    while not state.closing.is_set():
-        # Taken before the store is read: what comes after the reading rings it.
-        bell = state.changes.listen()
-        try:
-            events, task = await run_in_threadpool(read)
-            for each in events:
-                yield event(each.type, event_data(each, task, language), each.id)
-                after = each.id
-            if events:
+    with state.changes.bell(task_id) as bell:
+        while not state.closing.is_set():
+            bell.take()
+            try:
+                turn = await _read(task_id, after, state, language)
+            except NotFound:  # deleted
+                return
+            if turn.events:
+                yield turn.events
+                after = turn.last
                 continue
             if ended:
                 return
-            if (now_shown := _snapshot(task)) != shown:
-                shown = now_shown
-                yield event("progress", progress_data(task, language, time.time()))
-            ended = task.status in TERMINAL
-            while not ended and not bell.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), HEARTBEAT_EVERY)
-                if not bell.is_set():
-                    yield HEARTBEAT
-        except NotFound:  # deleted
-            return
-        finally:
-            state.changes.forget(bell)
+            if turn.snapshot != shown:
+                shown = turn.snapshot
+                yield turn.progress
+            ended = turn.ended
+            while not ended and not await bell.wait(HEARTBEAT_EVERY):
+                yield HEARTBEAT
+
+
+async def _read(task_id: int, after: int, state: ServerState, language: Language) -> _Turn:
+    """Return the turn after `after`, read once for all followers that have come so far."""
+
+    def read() -> _Turn:
+        # In this order the record is at least as new as the events.
+        events = state.store.events_after(task_id, after)
+        task = state.store.task(task_id)
+        told = [event(each.type, event_data(each, task, language), each.id) for each in events]
+        return _Turn(
+            b"".join(told),
+            events[-1].id if events else after,
+            _snapshot(task),
+            event("progress", progress_data(task, language, time.time())),
+            task.status in TERMINAL,
+        )
+
+    # The count is taken after the bell: a change that this reading misses rings it.
+    key = ("task", task_id, after, language, state.changes.count)
+    return await state.readings.read(key, SHARED_FOR, read)
 
 
 def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 
 from tests.unit.api.parts import started, stored
 from tunesmith import __version__, wire
+from tunesmith.machine import look_at_machine
 from tunesmith.spec import TrainingArguments
 
 
@@ -44,6 +46,29 @@ def test_the_device_list_names_the_task_that_holds_a_device(api, state):
     device = wire.Device.model_validate(api.data("getDeviceList")[0])
     assert (device.index, device.task_id, device.simulated) == (0, task.id, True)
     assert device.memory_total_bytes == 2**30
+
+
+def test_the_machine_tells_what_it_has_and_does(api, state):
+    started(state, stored(state))
+    stored(state)
+    machine = wire.Machine.model_validate(api.data("getMachine"))
+    assert machine.hostname == socket.gethostname()
+    assert machine.cpu_count >= 1
+    assert 0 <= machine.cpu_percent <= 100
+    assert 0 < machine.memory_used_bytes < machine.memory_total_bytes
+    assert 0 < machine.disk_free_bytes <= machine.disk_total_bytes
+    assert machine.data_dir == str(state.settings.data_dir)
+    assert (machine.version, machine.running, machine.pending) == (__version__, 1, 1)
+
+
+def test_a_containers_limit_is_the_memory_there_is(tmp_path):
+    limits = {"memory.max": 1 << 20, "memory.current": 1 << 19, "memory.stat": "inactive_file 0\n"}
+    for name, value in limits.items():
+        (tmp_path / name).write_text(str(value))
+    machine = look_at_machine(tmp_path, cgroup=tmp_path)
+    assert (machine.memory_total_bytes, machine.memory_used_bytes) == (1 << 20, 1 << 19)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert look_at_machine(tmp_path, cgroup=tmp_path).memory_total_bytes > 1 << 20
 
 
 def test_health_counts_what_runs_and_waits(api, state):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import threading
 import time
@@ -202,5 +203,35 @@ def test_a_silent_stream_shows_that_it_lives_and_a_left_one_is_forgotten(state, 
     with open_stream(url, task.id) as response:
         lines = response.iter_lines()
         assert [next(line for line in lines if line.startswith(":")) for _ in range(3)]
-        assert len(state.changes._waiting) == 1
-    wait_until(lambda: not state.changes._waiting)
+        assert len(state.changes._bells) == 1
+    wait_until(lambda: not state.changes._bells)
+
+
+def test_followers_that_have_come_as_far_share_what_is_read(state, url, monkeypatch):
+    task = started(state, stored(state))
+    read = []
+    monkeypatch.setattr(
+        type(state.store), "events_after", counting(type(state.store).events_after, read)
+    )
+    with contextlib.ExitStack() as streams:
+        followers = [
+            events_of(streams.enter_context(open_stream(url, task.id, task.last_event_id)))
+            for _ in range(20)
+        ]
+        for events in followers:
+            next(events)
+        before = len(read)
+        reported(state, task, metrics(1))
+        told = [next(events) for events in followers]
+    assert {event.event for event in told} == {"metrics"}
+    assert len({event.id for event in told}) == 1
+    # The event, and that there is no more; once for all, or for few that came late.
+    assert len(read) - before < 10
+
+
+def counting(call, calls):
+    def counted(*arguments, **options):
+        calls.append(arguments)
+        return call(*arguments, **options)
+
+    return counted
