@@ -58,7 +58,7 @@ def get_task_log(
 
     At most 8 MiB: the newest, or with `offset` the first of them.
     """
-    path = _log_of(state.store.task(id))
+    path = log_of(state.store.task(id))
     count = LINES if lines is None else lines
     text = last_lines(path, count) if offset is None else lines_from(path, offset, count)
     return answer(text, language)
@@ -83,12 +83,12 @@ async def stream_task_log(
     task = await run_in_threadpool(state.store.task, id)
     begin = last_event_id(request, None)
     if begin is not None:
-        if task.status in TERMINAL and begin >= await run_in_threadpool(_size, _log_of(task)):
+        if task.status in TERMINAL and begin >= await run_in_threadpool(_size, log_of(task)):
             return nothing_more()
     else:
         begin = offset or 0
     if begin < 0:
-        begin = await run_in_threadpool(offset_before_end, _log_of(task), -begin)
+        begin = await run_in_threadpool(offset_before_end, log_of(task), -begin)
     return EventStream(follow(id, begin, state))
 
 
@@ -96,7 +96,7 @@ async def stream_task_log(
 @router.get("/downloadTaskLog", operation_id="downloadTaskLog", response_class=FileResponse)
 def download_task_log(id: TaskId, state: State) -> Response:
     """Send the log as a file; ranges are allowed."""
-    path = _log_of(state.store.task(id))
+    path = log_of(state.store.task(id))
     name = f"task-{id}.log"
     if not path.is_file():
         return Response(
@@ -145,7 +145,7 @@ def _read(task_id: int, before: Path | None, offset: int, state: ServerState) ->
     """Return what comes after byte `offset` of the log `before`, None for the current one."""
     # In this order: what an ended task has written is all there when it is read.
     task = state.store.task(task_id)
-    path = _log_of(task)
+    path = log_of(task)
     ended = task.status in TERMINAL
     # The next attempt writes a log of its own, from its beginning.
     begin = offset if before in (None, path) else 0
@@ -181,8 +181,8 @@ class GrowingFile(FileResponse):
         await super().__call__(scope, receive, cut)
 
 
-def _log_of(task: TaskRecord) -> Path:
-    # A task that never ran has none.
+def log_of(task: TaskRecord) -> Path:
+    """Return the log of the task's current attempt; of a task that never ran an empty one."""
     return Path(task.log_path or os.devnull)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from tunesmith.api.line_index import LineIndexes
 from tunesmith.api.shared_readings import SharedReadings
 from tunesmith.changes import Changes
 from tunesmith.daemon import Daemon
@@ -29,6 +30,8 @@ class ServerState:
     """The server ends: set it, then publish a change, and every stream ends."""
     readings: SharedReadings = field(default_factory=SharedReadings)
     """What many followers read at once."""
+    lines: LineIndexes = field(default_factory=LineIndexes)
+    """Where the lines of logs are."""
 
 
 def state_of(request: Request) -> ServerState:
