@@ -1,0 +1,145 @@
+"""A server with the console, something to train, and pages that notice what no page may do."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+
+from tests.integration.runs import ROWS
+from tests.integration.server import Server, until
+from tests.tiny_models import make_tiny_model
+from tunesmith import Client
+from tunesmith.wire import Task
+
+Theme = Literal["light", "dark"]
+Language = Literal["zh", "en"]
+LOCALES = {"zh": "zh-CN", "en": "en-US"}
+# The browser itself stays at home too: nothing is resolved but this machine.
+FLAGS = [
+    "--no-sandbox",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--no-first-run",
+]
+SIZE = {"width": 1440, "height": 900}
+# What the browser says about answers that are meant: a wrong token, a server that was ended.
+OF_ANSWERS = ("Failed to load resource", "net::ERR_")
+
+
+class Console:
+    """`tunesmith serve` on a data directory below `root`, with a tiny base model and data sets."""
+
+    def __init__(self, root: Path, **settings: str) -> None:
+        self.data_sets = root / "data sets 数据"
+        settings = {
+            "TUNESMITH_ALLOWED_ROOTS": str(root),
+            "TUNESMITH_DEVICES": "none",
+            "TUNESMITH_CPU_TASKS": "2",
+            **settings,
+        }
+        self.server = Server(root, **settings)
+        self.model = make_tiny_model(self.server.data_dir / "models" / "tiny-llama")
+        self.good = self._write("persona", train=ROWS * 2, valid=ROWS[:6])
+        self.bad = self._write("broken", train=[*ROWS[:3], {"instruction": "no answer"}, *ROWS])
+
+    def start(self) -> "Console":
+        self.server.start()
+        return self
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def client(self, language: Language = "zh") -> Client:
+        return Client(self.url, self.server.token, language=language)
+
+    def submit(self, name: str, data: Path | None = None, **arguments: Any) -> int:
+        """Create a task; return its id."""
+        with self.client() as client:
+            task = client.create_task(
+                name, str(self.model), str(data or self.good), training_args=arguments
+            )
+            return task.id
+
+    def task(self, id: int) -> Task:
+        with self.client() as client:
+            return client.task(id)
+
+    def wait(self, id: int, *statuses: str) -> Task:
+        """Wait until the task has one of `statuses`."""
+        until(lambda: self.task(id).status in statuses, f"task {id} is {statuses}")
+        return self.task(id)
+
+    def _write(self, name: str, **splits: list[dict[str, str]]) -> Path:
+        directory = self.data_sets / name
+        directory.mkdir(parents=True)
+        for split, rows in splits.items():
+            lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+            (directory / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        return directory
+
+
+class Watch:
+    """What a page did that no page of the console may do."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self._host = urlsplit(url).netloc
+        self.wrongs: list[str] = []
+        context.on("request", self._request)
+        context.on("response", self._response)
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.wrongs.append(str(error.error)))
+
+    def _request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.netloc != self._host:
+            self.wrongs.append(f"asks another host: {request.url}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 500:
+            self.wrongs.append(f"{response.status} {response.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(OF_ANSWERS):
+            self.wrongs.append(f"{message.type}: {message.text}")
+
+
+@contextmanager
+def visit(
+    browser: Browser,
+    console: Console,
+    language: Language = "zh",
+    theme: Theme = "light",
+    signed_in: bool = True,
+    **options: Any,
+) -> Iterator[Page]:
+    """A page in a browser of its own, with nothing open yet."""
+    context = browser.new_context(
+        base_url=console.url,
+        locale=LOCALES[language],
+        color_scheme=theme,
+        **{"viewport": SIZE, **options},
+    )
+    try:
+        if signed_in:
+            sign_in(context, console)
+        watch = Watch(context, console.url)
+        yield context.new_page()
+        assert watch.wrongs == []
+    finally:
+        context.close()
+
+
+def sign_in(context: BrowserContext, console: Console) -> None:
+    answer = context.request.post(
+        f"{console.url}/finetuning/signIn",
+        data={"token": console.server.token},
+        headers={"Origin": console.url},
+    )
+    assert answer.ok, answer.text()
