@@ -21,6 +21,11 @@ export function notReached(): void {
   timer ??= window.setTimeout(() => void ask(), ASK_EVERY)
 }
 
+/** A stream broke off: the server closed it, or is gone. */
+export function inDoubt(): void {
+  if (timer === undefined) void ask()
+}
+
 async function ask(): Promise<void> {
   timer = undefined
   try {

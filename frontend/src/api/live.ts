@@ -10,7 +10,7 @@
 
 import { onScopeDispose, readonly, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
 import { get } from './client'
-import { notReached, reached } from './connection'
+import { inDoubt, notReached, reached } from './connection'
 
 /** `ended`: the server has told all there is. */
 export type StreamState = 'connecting' | 'open' | 'paused' | 'ended'
@@ -77,6 +77,7 @@ export function useStream(
       told = false
       state.value = 'connecting'
       if (mine.readyState === EventSource.CLOSED) void afterRefusal(mine)
+      else inDoubt() // the browser connects again by itself, and says nothing while it cannot
     }
   }
 
