@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from tunesmith import wire
 from tunesmith.api.envelope import Envelope, answer
-from tunesmith.api.language import RequestLanguage
 from tunesmith.api.indexed_log import open_log
+from tunesmith.api.language import RequestLanguage
 from tunesmith.api.log_search import for_errors, for_text, search
 from tunesmith.api.logs import log_of
 from tunesmith.api.queries import EmptyIsNone, OptionalSwitch, TaskId

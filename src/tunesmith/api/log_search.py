@@ -12,17 +12,16 @@ AT_ONCE = 64 << 20  # bytes of a search; more would keep the others of this serv
 SHOWN = 500  # characters of a line that was found
 BEFORE = 100  # of them, before what was found in a longer line
 
-# Rare words first found fast, then a closer look at their lines.
+# Rare texts, each of which is found fast; then their lines are looked at closely.
 ERROR_WORDS = (
     b"Traceback",
-    b"Error",
-    b"ERROR",
-    b"error:",
-    b"Exception",
+    b"rror",
+    b"RROR",
+    b"xception",
     b"CRITICAL",
     b"FATAL",
     b"Killed",
-    b"Segmentation fault",
+    b"Segmentation",
     b"core dumped",
 )
 ERROR = re.compile(

@@ -106,6 +106,16 @@ def open_dataset(path: Path, split: Mapping[str, float] | None = None, seed: int
     return Dataset(path, files, split, seed)
 
 
+def has_training_file(directory: Path) -> bool:
+    """Whether `directory` looks like a data set's, by the names of its files."""
+    return any((directory / f"train{ending}").is_file() for ending in ENDINGS)
+
+
+def has_known_ending(file: Path) -> bool:
+    """Whether `file` may be a data set of one file, by its name."""
+    return file.suffix.lower() in ENDINGS
+
+
 def _files(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {"train": path}

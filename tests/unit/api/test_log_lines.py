@@ -62,7 +62,7 @@ def test_lines_are_read_by_number_from_the_end_and_by_default_the_last(log, read
 
 
 def test_the_stream_goes_on_where_the_whole_lines_end(log, read):
-    log.write_bytes("eins\nzwei\ndr".encode())
+    log.write_bytes(b"eins\nzwei\ndr")
     shown = read()
     assert shown.lines == ["eins", "zwei", "dr"]
     assert (shown.total, shown.whole, shown.offset, shown.size) == (3, 2, 10, 12)

@@ -1,5 +1,7 @@
 """A few points of long series."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.unit.store.samples import running
@@ -49,7 +51,7 @@ def test_long_series_of_tasks_side_by_side_are_thinned_evenly(store: Store, poin
         assert loss == sorted(set(loss))
         if points == 60:
             # Reports of the other task lie between: a gap is as long as one of them.
-            assert max(b - a for a, b in zip(loss, loss[1:], strict=False)) <= 50
+            assert max(b - a for a, b in pairwise(loss)) <= 50
             assert len(loss) > 30
 
 
