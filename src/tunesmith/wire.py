@@ -137,7 +137,7 @@ class Metrics(_Answer):
     evaluation: list[MetricPoint]
     total: int
     """Training points there are; `training` holds fewer when `maxPoints` was given."""
-    convergence: Convergence | None
+    convergence: Convergence | None = None
     """What the curves of the last attempt say; null before they say anything."""
     last_event_id: int
 
