@@ -11,6 +11,7 @@ export interface Look {
   smoothing: number
   xName: string
   yName: string
+  extent?: readonly [number, number]
 }
 
 /** The colours of the page as it is now: a canvas does not follow CSS. */
@@ -36,8 +37,11 @@ export function coloursOf(element: Element): Colours {
   }
 }
 
+const DOTS_AT_MOST = 100
+
 export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
   const several = look.series.length > 1
+  const unit = look.xType === 'time' ? 1000 : 1
   const label = { color: colours.faint, fontSize: 12 }
   return {
     animation: false,
@@ -54,8 +58,8 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
     },
     xAxis: {
       type: look.xType === 'time' ? 'time' : 'value',
-      min: 'dataMin',
-      max: 'dataMax',
+      min: look.extent ? look.extent[0] * unit : 'dataMin',
+      max: look.extent ? look.extent[1] * unit : 'dataMax',
       minInterval: look.xType === 'step' ? 1 : undefined,
       axisLabel: { ...label, hideOverlap: true, formatter: look.xType === 'time' ? undefined : (x: number) => xLabel(x, look.xType) },
       axisLine: { lineStyle: { color: colours.line } },
@@ -91,8 +95,8 @@ function linesOf(series: Series, place: number, look: Look, colours: Colours): o
     lineStyle: { width: 2, type: series.dashed ? 'dashed' : 'solid' },
   }
   if (series.smooth === false || look.smoothing <= 0) {
-    // A curve of one point would not be seen.
-    const dots = series.smooth === false || shown.length === 1
+    // A curve of one point would not be seen; dots of many would hide it.
+    const dots = (series.smooth === false && shown.length <= DOTS_AT_MOST) || shown.length === 1
     return [{ ...base, id: `${place}`, data: shown, showSymbol: dots, symbol: 'circle', symbolSize: 6 }]
   }
   const soft = smoothed(series.points, look.smoothing).map((point) => placed(point, look))
