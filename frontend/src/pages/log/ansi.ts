@@ -82,11 +82,10 @@ function addText(pieces: Piece[], text: string, look: Readonly<Look>): void {
   }
 }
 
-/** ␀ for NUL, "U+202E" for what has no picture. */
+/** "^G" for BEL, as terminals write it; "U+202E" for what has no such name. */
 function visible(control: string): string {
   const code = control.charCodeAt(0)
-  if (code < 0x20) return String.fromCharCode(0x2400 + code)
-  if (code === 0x7f) return '␡'
+  if (code < 0x80) return `^${String.fromCharCode(code ^ 0x40)}`
   return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
 }
 

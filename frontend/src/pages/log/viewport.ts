@@ -45,8 +45,9 @@ export function useViewport(parts: ViewportParts) {
     // Wrapped lines above are drawn too: how tall they are is known only then.
     const spare = wrapped() ? rows.value : 2
     if (atEnd.value) return { first: Math.max(0, total() - rows.value - spare), end: total() }
-    const first = Math.min(place.value.line, Math.max(0, total() - 1))
-    return { first: Math.max(0, first - spare), end: Math.min(total(), first + rows.value + spare) }
+    const { line } = place.value
+    const first = Math.max(0, Math.min(line, total() - rows.value) - spare)
+    return { first, end: Math.min(total(), line + rows.value + spare) }
   })
   const length = computed(() => barLength(total(), height.value))
 
@@ -87,7 +88,7 @@ export function useViewport(parts: ViewportParts) {
     let y = lowest
     if (!atEnd.value) {
       const line = Math.min(place.value.line, Math.max(0, total() - 1))
-      y = topOf(line) + Math.min(place.value.px, heightOf(line) - 1)
+      y = topOf(line) + Math.min(place.value.px, heightOf(line))
       if (complete && y >= lowest - 1) {
         y = lowest
         if (byReader) atEnd.value = true
