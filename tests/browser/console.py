@@ -1,6 +1,7 @@
 """A server with the console, something to train, and pages that notice what no page may do."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ class Console:
         settings = {
             "TUNESMITH_ALLOWED_ROOTS": str(root),
             "TUNESMITH_DEVICES": "none",
+            "TUNESMITH_PORT": str(_free_port()),  # the same after a restart
             "TUNESMITH_CPU_TASKS": "2",
             **settings,
         }
@@ -47,6 +49,8 @@ class Console:
         self.model = make_tiny_model(self.server.data_dir / "models" / "tiny-llama")
         self.good = self._write("persona", train=ROWS * 2, valid=ROWS[:6])
         self.bad = self._write("broken", train=[*ROWS[:3], {"instruction": "no answer"}, *ROWS])
+        # 80 tokens of question: no room for an answer in 64, but in 128.
+        self.too_long = self._write("too long", train=[{**row, "input": "7" * 80} for row in ROWS])
 
     def start(self) -> "Console":
         self.server.start()
@@ -85,6 +89,11 @@ class Console:
         return directory
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 class Watch:
     """What a page did that no page of the console may do."""
 
@@ -120,12 +129,8 @@ def visit(
     **options: Any,
 ) -> Iterator[Page]:
     """A page in a browser of its own, with nothing open yet."""
-    context = browser.new_context(
-        base_url=console.url,
-        locale=LOCALES[language],
-        color_scheme=theme,
-        **{"viewport": SIZE, **options},
-    )
+    usual = {"locale": LOCALES[language], "color_scheme": theme, "viewport": SIZE}
+    context = browser.new_context(base_url=console.url, **{**usual, **options})
     try:
         if signed_in:
             sign_in(context, console)
