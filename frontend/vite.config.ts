@@ -25,6 +25,8 @@ export default defineConfig({
     __INTLIFY_PROD_DEVTOOLS__: false,
   },
   server: {
+    // The help page shows the guides in docs/.
+    fs: { allow: [here('.'), here('../docs')] },
     // The Host stays the browser's, or the server would refuse the writes of a foreign origin.
     proxy: Object.fromEntries(
       ['/finetuning', '/health', '/docs', '/openapi.json', '/static-offline-docs'].map((path) => [
