@@ -13,6 +13,8 @@ import { useSparklines } from './sparklines'
 const WHILE_RUNNING = 5000 // milliseconds: step, remaining time
 const WHILE_WAITING = 15_000
 const POLL = 60_000
+// Counting is the dearest question to a store of a hundred thousand tasks.
+const COUNT_EVERY = 5000
 
 /** What was seen last, so that coming back from a task shows the list, and its place, at once. */
 let last: { of: string; page: TaskPage; statistics: Statistics } | null = null
@@ -33,15 +35,21 @@ export function useTaskList(query: Readonly<Ref<ListQuery>>): TaskList {
   const tasks = computed(() => page.value?.list ?? [])
   const { lines, load } = useSparklines()
 
+  let countedAt = 0
+
+  const count = async (signal: AbortSignal) => {
+    statistics.value = await get('getTaskStatistics', undefined, signal)
+    countedAt = Date.now()
+  }
+
   const refresh = useRefresh(async (signal) => {
     const of = question.value
-    const [found, counts] = await Promise.all([
-      get('getTaskList', toCall(query.value), signal),
-      get('getTaskStatistics', undefined, signal),
-    ])
+    const counted = Date.now() - countedAt > COUNT_EVERY
+    const [found] = await Promise.all([get('getTaskList', toCall(query.value), signal), counted && count(signal)])
+    const moved = statusesOf(found) !== statusesOf(page.value)
     page.value = found
-    statistics.value = counts
-    last = { of, page: found, statistics: counts }
+    if (moved && !counted) await count(signal)
+    if (statistics.value) last = { of, page: found, statistics: statistics.value }
     await load(found.list, signal)
   }, every)
 
@@ -52,7 +60,12 @@ export function useTaskList(query: Readonly<Ref<ListQuery>>): TaskList {
   }
 
   watch(question, () => void refresh.now())
-  useStream(() => addressOf('streamTaskList'), { changed: refresh.soon }, { endless: true, opened: refresh.soon })
+  useStream(() => addressOf('streamTaskList'), { changed: refresh.soon }, { endless: true })
 
   return { ...refresh, page, tasks, statistics, lines }
+}
+
+/** Another text: tasks came, went or changed their status, and so did the counts. */
+function statusesOf(page: TaskPage | null): string {
+  return page ? [page.total, ...page.list.map((task) => `${task.ID} ${task.status}`)].join() : ''
 }
