@@ -37,9 +37,9 @@ def advise(
         found.append(FieldProblem(field, code, params))
 
     if large and training.learning_rate > LARGE_MODEL_LEARNING_RATE:
-        rates = {"given": training.learning_rate, "advised": LARGE_MODEL_LEARNING_RATE}
+        given, advised = figure(training.learning_rate), figure(LARGE_MODEL_LEARNING_RATE)
         code = "warning.learning_rate_large_model"
-        add("trainingArgs.learning_rate", code, billions=billions, **rates)
+        add("trainingArgs.learning_rate", code, billions=billions, given=given, advised=advised)
     if positions is not None and training.max_seq_length > positions:
         limits = {"max_seq_length": training.max_seq_length, "positions": positions}
         add("trainingArgs.max_seq_length", "warning.beyond_positions", **limits)
@@ -70,12 +70,18 @@ def _of_arguments(spec: Spec) -> Iterator[FieldProblem]:
             continue
         low, high = recommended
         if not low <= value <= high:
-            if low == high:
-                params = {"given": value, "advised": low}
-                yield FieldProblem(field, "advice.not_recommended", params)
-            else:
-                params = {"given": value, "low": low, "high": high}
-                yield FieldProblem(field, "advice.out_of_range", params)
+            code = "advice.not_recommended" if low == high else "advice.out_of_range"
+            ends = {"advised": low} if low == high else {"low": low, "high": high}
+            params = {"given": value, **ends}
+            yield FieldProblem(field, code, {key: figure(each) for key, each in params.items()})
+
+
+def figure(value: float) -> str:
+    """Return a number as people write it: 2e-4, 0.05, 30."""
+    if value and abs(value) < 1e-3:
+        digits, exponent = f"{value:.6e}".split("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.10g}"
 
 
 def _recommended(name: str, method: str) -> tuple[float, float] | None:

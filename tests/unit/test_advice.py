@@ -1,7 +1,7 @@
 import pytest
 
 from tests.specs import make_spec
-from tunesmith.advice import advise
+from tunesmith.advice import advise, figure
 from tunesmith.messages import LANGUAGES, catalogue
 from tunesmith.presets import PRESETS
 from tunesmith.spec import GpuConfig
@@ -39,6 +39,11 @@ def test_defaults_and_usual_values_need_no_advice():
 )
 def test_an_unusual_argument_that_was_given_is_named(arguments, name, code):
     assert found(**arguments) == [(name, code)]
+
+
+def test_numbers_are_told_as_people_write_them():
+    told = [figure(value) for value in (2e-4, 5e-05, 1.5e-5, 0.05, 30.0, 16, 1000000, 0.0)]
+    assert told == ["2e-4", "5e-5", "1.5e-5", "0.05", "30", "16", "1000000", "0"]
 
 
 def test_the_learning_rate_of_a_full_fine_tuning_is_another():
