@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { smoothed, toCsv, type Point } from '../src/parts/chart/series'
+import { between, smoothed, toCsv, type Point } from '../src/parts/chart/series'
 
 describe('smoothed', () => {
   it('keeps a constant as it is from the first point on', () => {
@@ -27,5 +27,21 @@ describe('toCsv', () => {
 
   it('quotes names and disarms formulas', () => {
     expect(toCsv([{ name: '=1+1,"x"', points: [] }], 'step')).toBe('\uFEFFstep,"\'=1+1,""x"""\r\n')
+  })
+})
+
+describe('between', () => {
+  const points: Point[] = [[0, 1], [10, 2], [20, 3], [30, 4]]
+
+  it('keeps one point on either side, for the line that leads there', () => {
+    expect(between(points, [12, 18])).toEqual([[10, 2], [20, 3]])
+    expect(between(points, [10, 20])).toEqual(points)
+    expect(between(points, [-5, 3])).toEqual([[0, 1], [10, 2]])
+  })
+
+  it('has an end where the points have one', () => {
+    expect(between(points, [25, 99])).toEqual([[20, 3], [30, 4]])
+    expect(between(points, [40, 99])).toEqual([[30, 4]])
+    expect(between([], [0, 1])).toEqual([])
   })
 })

@@ -11,7 +11,7 @@ import { attemptsOf, joined, type Detail, type Steps, type Told } from './points
 
 const MAX_POINTS = 1500 // more than a chart has pixels for
 const DETAIL_AT_MOST = 20_000 // points asked for to look closely
-const SHOW_EVERY = 1000 // milliseconds; a fast run tells of hundreds of steps in one
+const SHOW_EVERY = [1000, 5000] as const // milliseconds, of a short run and of a long one, where a step is not seen
 const ASK_EVERY = 30_000 // milliseconds; the server's sentence on the curves goes on with them
 const ASK_WAIT = 300 // milliseconds after the reader has moved
 
@@ -75,7 +75,8 @@ export function useCurves(id: number) {
     if (eventId <= lastId) return
     lastId = eventId
     waiting[kind].push({ id: eventId, point })
-    showTimer ??= window.setTimeout(show, SHOW_EVERY)
+    const [least, most] = SHOW_EVERY
+    showTimer ??= window.setTimeout(show, Math.min(most, Math.max(least, total.value / 4)))
   }
 
   function show(): void {

@@ -2,7 +2,7 @@
 
 import type { EChartsCoreOption } from 'echarts/core'
 import { formatClock, formatDuration, formatNumber, formatTime, formatValue } from '../format'
-import { smoothed, type Point, type Series, type XType } from './series'
+import { between, smoothed, type Point, type Series, type XType } from './series'
 
 export interface Look {
   series: readonly Series[]
@@ -12,6 +12,8 @@ export interface Look {
   xName: string
   yName: string
   extent?: readonly [number, number]
+  /** What is shown of the x axis; null: all. */
+  range: readonly [number, number] | null
 }
 
 /** The colours of the page as it is now: a canvas does not follow CSS. */
@@ -41,7 +43,8 @@ const DOTS_AT_MOST = 100
 
 export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
   const several = look.series.length > 1
-  const unit = look.xType === 'time' ? 1000 : 1
+  const unit = unitOf(look.xType)
+  const [from, to] = look.range ?? look.extent ?? []
   const label = { color: colours.faint, fontSize: 12 }
   return {
     animation: false,
@@ -58,8 +61,8 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
     },
     xAxis: {
       type: look.xType === 'time' ? 'time' : 'value',
-      min: look.extent ? look.extent[0] * unit : 'dataMin',
-      max: look.extent ? look.extent[1] * unit : 'dataMax',
+      min: from === undefined ? 'dataMin' : from * unit,
+      max: to === undefined ? 'dataMax' : to * unit,
       minInterval: look.xType === 'step' ? 1 : undefined,
       axisLabel: { ...label, hideOverlap: true, formatter: look.xType === 'time' ? undefined : (x: number) => xLabel(x, look.xType) },
       axisLine: { lineStyle: { color: colours.line } },
@@ -78,14 +81,14 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
       splitLine: { lineStyle: { color: colours.line } },
     },
     // Its icon is not shown: dragging over the chart is always a choice of what to see.
-    toolbox: { top: -40, feature: { dataZoom: { yAxisIndex: 'none', brushStyle: { color: colours.faint, opacity: 0.15 } } } },
+    toolbox: { top: -40, feature: { dataZoom: { yAxisIndex: 'none', filterMode: 'none', brushStyle: { color: colours.faint, opacity: 0.15 } } } },
     series: look.series.flatMap((series, place) => linesOf(series, place, look, colours)),
   }
 }
 
 function linesOf(series: Series, place: number, look: Look, colours: Colours): object[] {
   const colour = colours.series[(series.colour ?? place + 1) - 1] ?? colours.series[place % 8]
-  const shown = series.points.map((point) => placed(point, look))
+  const shown = between(series.points, look.range).map((point) => placed(point, look))
   const base = {
     type: 'line',
     name: series.name,
@@ -99,7 +102,7 @@ function linesOf(series: Series, place: number, look: Look, colours: Colours): o
     const dots = (series.smooth === false && shown.length <= DOTS_AT_MOST) || shown.length === 1
     return [{ ...base, id: `${place}`, data: shown, showSymbol: dots, symbol: 'circle', symbolSize: 6 }]
   }
-  const soft = smoothed(series.points, look.smoothing).map((point) => placed(point, look))
+  const soft = between(smoothed(series.points, look.smoothing), look.range).map((point) => placed(point, look))
   return [
     { ...base, id: `${place} raw`, data: shown, showSymbol: false, silent: true, lineStyle: { ...base.lineStyle, width: 1, opacity: 0.28 } },
     { ...base, id: `${place}`, data: soft, showSymbol: shown.length === 1 },
@@ -121,7 +124,12 @@ function firstDigit(value: number, round: (value: number) => number): number | u
 /** A point where the axes can show it. */
 function placed([x, y]: Point, look: Look): [number, number | null] {
   const seen = Number.isFinite(y) && !(look.logY && y <= 0)
-  return [look.xType === 'time' ? x * 1000 : x, seen ? y : null]
+  return [x * unitOf(look.xType), seen ? y : null]
+}
+
+/** ECharts counts time in milliseconds. */
+export function unitOf(xType: XType): number {
+  return xType === 'time' ? 1000 : 1
 }
 
 function xLabel(x: number, xType: XType): string {
@@ -136,7 +144,9 @@ interface Shown {
 }
 
 /** Elements, not markup: names are people's. */
-function tooltip(shown: Shown[], look: Look): HTMLElement[] | string {
+function tooltip(pointed: (Omit<Shown, 'value'> & Partial<Shown>)[], look: Look): HTMLElement[] | string {
+  // A point under the pointer may be gone when the data has just changed.
+  const shown = pointed.filter((each): each is Shown => each.value !== undefined)
   const first = shown[0]
   if (!first) return ''
   const head = document.createElement('div')

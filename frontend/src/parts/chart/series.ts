@@ -31,6 +31,15 @@ export function smoothed(points: readonly Point[], weight: number): Point[] {
   })
 }
 
+/** The points of a range of x and one on either side, to which a line leads; all of them for null. */
+export function between(points: readonly Point[], range: readonly [number, number] | null): readonly Point[] {
+  if (!range) return points
+  const first = points.findIndex(([x]) => x >= range[0])
+  if (first < 0) return points.slice(-1)
+  const last = points.findLastIndex(([x]) => x <= range[1])
+  return points.slice(Math.max(0, first - 1), last + 2)
+}
+
 /** The series as a table: a row an x, a column a series. RFC 4180, with a mark for spreadsheets. */
 export function toCsv(series: readonly Series[], xName: string): string {
   const rows = new Map<number, string[]>()
