@@ -3,7 +3,9 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from tunesmith.base_model import link_problem, problem_with
 from tunesmith.chatglm.config import problem_at
@@ -57,9 +59,11 @@ def examine(
     """
     spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
     training = spec.training
+    split = None if training.split is None else tuple(training.split.items())
     try:
         dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
-        return spec, check(dataset, training.on_bad_rows, CREATION_READS_SECONDS)
+        files = tuple(_identity(file) for file in dataset.files.values())
+        return spec, _read(dataset.path, files, split, training.seed, training.on_bad_rows)
     except RunFailure as failure:
         raise InvalidInput(_data_problem(failure)) from None
 
@@ -173,6 +177,29 @@ def resolve(
         devices=(),
         simulated=any(device.simulated for device in devices),
     )
+
+
+# A form has its request checked at every change, and the same data is created with then.
+@lru_cache(maxsize=32)
+def _read(
+    path: Path,
+    _files: tuple[tuple[object, ...], ...],
+    split: tuple[tuple[str, float], ...] | None,
+    seed: int,
+    on_bad_rows: Literal["error", "skip"],
+) -> CheckResult:
+    """Read the data under `path` for a while; once as long as `_files` stay the same."""
+    dataset = open_dataset(path, None if split is None else dict(split), seed)
+    return check(dataset, on_bad_rows, CREATION_READS_SECONDS)
+
+
+def _identity(file: Path) -> tuple[object, ...]:
+    """Return what changes when `file` is written to or replaced."""
+    try:
+        stat = file.stat()
+    except OSError:  # whoever reads it will tell
+        return (file,)
+    return file, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _data_problem(failure: RunFailure) -> FieldProblem:

@@ -7,9 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tunesmith import wire
+from tunesmith import tasks, wire
 from tunesmith.api.submit_line import submit_line
 from tunesmith.cli.submit import submit
+from tunesmith.dataset import check as check_data
 from tunesmith.spec import read_request
 
 
@@ -101,3 +102,26 @@ def read_by_the_command_line(arguments, monkeypatch):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     return sent
+
+
+def test_data_is_read_again_only_when_it_has_changed(api, body, monkeypatch, tmp_path):
+    read = []
+
+    def counted(dataset, *arguments):
+        read.append(dataset.path)
+        return check_data(dataset, *arguments)
+
+    monkeypatch.setattr(tasks, "check", counted)
+    for name in ("a", "b", "c"):
+        assert check(api, {**body, "name": name}).status_code == 200
+    assert api("POST", "/finetuning/createTask", json=body).status_code == 200
+    assert len(read) == 1
+    assert check(api, {**body, "trainingArgs": {"on_bad_rows": "skip"}}).status_code == 200
+    assert len(read) == 2
+    file = tmp_path / "data set" / "train.jsonl"
+    file.write_text(file.read_text() + "no row\n")
+    refused = check(api, body).json()["data"]["errors"]
+    assert [(each["field"], each["type"]) for each in refused] == [("datasetPath", "bad_row")]
+    (tmp_path / "data set" / "valid.jsonl").write_text("no row\n")
+    file.write_text(file.read_text().removesuffix("no row\n"))
+    assert check(api, body).status_code == 422

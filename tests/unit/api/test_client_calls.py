@@ -40,7 +40,9 @@ def test_a_whole_log_is_searched_however_many_calls_it_takes(client, state, monk
     monkeypatch.setattr(log_search, "CHUNK", 64)
     monkeypatch.setattr(log_search, "AT_ONCE", 200)
     task = started(state, stored(state))
-    Path(task.log_path).write_text("".join(f"Line {number}\n" for number in range(300)) + "KeyError")
+    Path(task.log_path).write_text(
+        "".join(f"Line {number}\n" for number in range(300)) + "KeyError"
+    )
     assert [match.line for match in client.search_log(task.id, "line 29", ignore_case=True)] == [
         29, *range(290, 300)
     ]  # fmt: skip
