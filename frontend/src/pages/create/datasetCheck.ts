@@ -9,7 +9,7 @@ import { isGiven, type Given } from './form'
 import type { DatasetReport } from './shapes'
 
 /** Seconds of reading at first, and at most. */
-const SECONDS = 8
+const SECONDS = 20
 const LONG = 120
 /** A check that took no longer than this (milliseconds) is simply done again. */
 const CHEAP = 2500
@@ -23,7 +23,8 @@ export function useDatasetCheck() {
   const busy = ref(false)
   const stale = ref(false)
   let took = 0
-  let asked = 0
+  /** Seconds of the check that is to come. */
+  let wanted: number | null = null
   let timer: number | undefined
 
   const path = computed(() => form.datasetPath.trim())
@@ -31,23 +32,30 @@ export function useDatasetCheck() {
     JSON.stringify([form.baseModel.trim(), ...COUNT.map((name) => form.trainingArgs[name] ?? null), language.value]),
   )
 
+  /** One at a time: a check goes on in the server even if nobody waits for it. */
   async function check(seconds = SECONDS): Promise<void> {
     window.clearTimeout(timer)
-    const mine = ++asked
-    const began = performance.now()
+    wanted = seconds
+    if (busy.value) return
     busy.value = true
-    try {
-      const answer = await ask(seconds)
-      if (mine !== asked) return
-      report.value = answer
-      error.value = null
+    while (wanted !== null) {
+      const now: number = wanted
+      const of = path.value
+      wanted = null
+      const began = performance.now()
+      let found: DatasetReport | null = null
+      let wrong: unknown = null
+      try {
+        found = await ask(now)
+      } catch (thrown) {
+        wrong = thrown
+      }
+      took = performance.now() - began
+      if (wanted !== null || of !== path.value) continue
+      report.value = found
+      error.value = wrong
       stale.value = false
-    } catch (thrown) {
-      if (mine !== asked) return
-      report.value = null
-      error.value = thrown
     }
-    took = performance.now() - began
     busy.value = false
   }
 
@@ -72,7 +80,7 @@ export function useDatasetCheck() {
       report.value = null
       error.value = null
       if (path.value) void check()
-      else asked += 1
+      else wanted = null
     },
     { immediate: true },
   )

@@ -45,13 +45,10 @@ export function bodyOf(form: TaskForm): TaskBody {
   if (form.memoryOptimization) gpu.memory_optimization = true
   if (isGiven(form.maxMemoryGib)) gpu.max_memory_gib = form.maxMemoryGib
   const given = givenOnly(form.trainingArgs)
-  const body: Record<string, unknown> = {
-    name: form.name.trim(),
-    baseModel: form.baseModel.trim(),
-    datasetPath: form.datasetPath.trim(),
+  const body: Record<string, unknown> = {}
+  for (const name of ['name', 'description', 'baseModel', 'datasetPath', 'outputPath'] as const) {
+    if (form[name].trim()) body[name] = form[name].trim()
   }
-  if (form.description.trim()) body.description = form.description.trim()
-  if (form.outputPath.trim()) body.outputPath = form.outputPath.trim()
   if (Object.keys(given).length) body.trainingArgs = given
   if (Object.keys(gpu).length) body.gpuConfig = gpu
   return body as unknown as TaskBody
@@ -64,8 +61,8 @@ export function givenOnly(values: Given): Given {
 /** What of a task a form can hold again. */
 export type OldTask = Pick<
   Task,
-  'name' | 'description' | 'baseModel' | 'datasetPath' | 'trainingArgs' | 'gpuConfig'
-> & { givenArgs?: string[] }
+  'name' | 'description' | 'baseModel' | 'datasetPath' | 'trainingArgs' | 'givenArgs' | 'gpuConfig'
+>
 
 /**
  * The form that would create `task` again. The output path stays empty: each task writes to a directory
@@ -87,12 +84,10 @@ export function formOf(task: OldTask, schema: readonly Argument[]): TaskForm {
 }
 
 function argumentsOf(task: OldTask, schema: readonly Argument[]): Given {
-  const given = task.givenArgs && new Set(task.givenArgs)
+  const given = new Set(task.givenArgs)
   const found: Given = {}
-  for (const argument of schema) {
-    const value = task.trainingArgs[argument.name]
-    if (!isGiven(value)) continue
-    if (given ? given.has(argument.name) : !same(value, argument.default)) found[argument.name] = value
+  for (const { name } of schema) {
+    if (given.has(name) && isGiven(task.trainingArgs[name])) found[name] = task.trainingArgs[name]
   }
   return found
 }

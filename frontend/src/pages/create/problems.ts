@@ -64,6 +64,7 @@ export function useProblems(
   })
 
   function warningsOf(field: string): string[] {
+    if (all.value.some((each) => each.field === field)) return []
     const told = checked.value?.warnings.filter((each) => fieldOf(each.field) === field)
     if (told?.length) return told.map((each) => each.message)
     const argument = byName.get(field.replace(/^trainingArgs\./, ''))
