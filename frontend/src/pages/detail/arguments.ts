@@ -8,14 +8,14 @@ export interface Row {
   hint: string
   unit: string
   value: unknown
-  /** Other than the default. */
+  /** Asked for, as opposed to a default. */
   chosen: boolean
 }
 
 type Values = Record<string, unknown>
 
-/** Rows in the schema's order; an argument that the schema no longer knows keeps its own name. */
-export function rows(values: Values, schema: readonly Argument[], language: 'zh' | 'en'): Row[] {
+/** Rows in the schema's order; an argument that the schema does not know keeps its own name. */
+export function rows(values: Values, given: readonly string[], schema: readonly Argument[], language: 'zh' | 'en'): Row[] {
   const known = schema.filter(({ name }) => name in values)
   const names = new Set(known.map(({ name }) => name))
   const strange = Object.keys(values).filter((name) => !names.has(name))
@@ -26,21 +26,10 @@ export function rows(values: Values, schema: readonly Argument[], language: 'zh'
       hint: language === 'zh' ? each.hintZh : each.hintEn,
       unit: each.unit,
       value: values[each.name],
-      chosen: !same(values[each.name], defaultOf(each, values)),
+      chosen: given.includes(each.name),
     })),
-    ...strange.map((name) => ({ name, label: name, hint: '', unit: '', value: values[name], chosen: true })),
+    ...strange.map((name) => ({ name, label: name, hint: '', unit: '', value: values[name], chosen: given.includes(name) })),
   ]
-}
-
-/** A method has a learning rate of its own where it is not given. */
-function defaultOf(argument: Argument, values: Values): unknown {
-  return argument.name === 'learning_rate' && values.method === 'full' ? FULL_LEARNING_RATE : argument.default
-}
-
-const FULL_LEARNING_RATE = 2e-5
-
-function same(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null)
 }
 
 /** A value in a few characters; `words` are the reader's for yes, no and nothing. */
