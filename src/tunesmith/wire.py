@@ -63,7 +63,7 @@ class Task(_Answer):
     dataset_path: str
     output_path: str
     training_args: dict[str, Any]
-    given_args: list[str]
+    given_args: list[str] = []
     """Those of `trainingArgs` that were asked for; the others are defaults."""
     gpu_config: dict[str, Any]
     command: str
