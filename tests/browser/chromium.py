@@ -22,10 +22,12 @@ def find() -> str | None:
     """Return the path of a Chromium that starts, if there is one."""
     from playwright.sync_api import sync_playwright  # tests that need no browser do not need it
 
-    candidates = [shutil.which(name) for name in NAMES]
+    for path in map(shutil.which, NAMES):
+        if path and _starts(path):
+            return path
     with sync_playwright() as playwright:
-        candidates.append(playwright.chromium.executable_path)
-    return next((path for path in candidates if path and _starts(path)), None)
+        path = playwright.chromium.executable_path
+    return path if _starts(path) else None
 
 
 def can_install() -> bool:

@@ -42,12 +42,13 @@ class Console:
             "TUNESMITH_ALLOWED_ROOTS": str(root),
             "TUNESMITH_DEVICES": "none",
             "TUNESMITH_PORT": str(_free_port()),  # the same after a restart
-            "TUNESMITH_CPU_TASKS": "2",
+            "TUNESMITH_CPU_TASKS": "3",
             **settings,
         }
         self.server = Server(root, **settings)
         self.model = make_tiny_model(self.server.data_dir / "models" / "tiny-llama")
         self.good = self._write("persona", train=ROWS * 2, valid=ROWS[:6])
+        self.done = self.failed = 0
         self.bad = self._write("broken", train=[*ROWS[:3], {"instruction": "no answer"}, *ROWS])
         # 80 tokens of question: no room for an answer in 64, but in 128.
         self.too_long = self._write("too long", train=[{**row, "input": "7" * 80} for row in ROWS])
@@ -55,6 +56,12 @@ class Console:
     def start(self) -> "Console":
         self.server.start()
         return self
+
+    def begin(self) -> None:
+        """Create the tasks `done` and `failed`."""
+        often = {"num_train_epochs": 3, "logging_steps": 1, "eval_steps": 4, "learning_rate": 2e-3}
+        self.done = self.submit("客服问答 <b>done</b>", **often)
+        self.failed = self.submit("too long", self.too_long, max_seq_length=64)
 
     @property
     def url(self) -> str:
@@ -71,9 +78,17 @@ class Console:
             )
             return task.id
 
+    def log(self, id: int) -> Path:
+        """Return the file of the task's log."""
+        return self.server.data_dir / "tasks" / str(id) / "1" / "train.log"
+
     def task(self, id: int) -> Task:
         with self.client() as client:
             return client.task(id)
+
+    def count(self) -> int:
+        with self.client() as client:
+            return client.tasks().total
 
     def wait(self, id: int, *statuses: str) -> Task:
         """Wait until the task has one of `statuses`."""

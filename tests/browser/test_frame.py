@@ -57,7 +57,7 @@ def test_the_theme_that_was_chosen_is_there_before_any_module(page: Page) -> Non
     expect(page.locator("html")).to_have_class(re.compile("dark"))
     page.route(re.compile(r"/assets/.*\.js"), lambda route: route.abort())
     page.reload(wait_until="commit")
-    page.wait_for_function("document.readyState === 'complete'")
+    page.wait_for_function("() => document.readyState === 'complete'")
     expect(page.locator("html")).to_have_class(re.compile("dark"))
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == (
         "rgb(18, 20, 26)"

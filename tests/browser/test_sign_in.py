@@ -29,7 +29,9 @@ def test_the_token_signs_in_and_becomes_a_cookie_that_no_script_reads(
         (cookie,) = page.context.cookies()
         assert cookie["httpOnly"] is True
         assert cookie["sameSite"] == "Strict"
-        everything = "[document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)]"
+        everything = (
+            "[document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)]"
+        )
         assert console.server.token not in str(page.evaluate(everything))
         assert cookie["name"] not in page.evaluate("document.cookie")
 
