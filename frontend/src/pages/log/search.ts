@@ -33,7 +33,7 @@ export interface Search {
 }
 
 /** `near`: the line at which the reader is; the first hit from there on is shown first. */
-export function useSearch(id: () => number, near: () => number): Search {
+export function useSearch(id: number, near: () => number): Search {
   const query = ref('')
   const kind = ref<'text' | 'error'>('text')
   const ignoreCase = ref(true)
@@ -68,7 +68,7 @@ export function useSearch(id: () => number, near: () => number): Search {
       while (line !== null && hits.value.length - kept < HITS_AT_MOST) {
         const found: LogMatches = await get(
           'searchTaskLog',
-          { id: id(), query: query.value, kind: kind.value, ignoreCase: ignoreCase.value, from: line, limit: A_TIME },
+          { id, query: query.value, kind: kind.value, ignoreCase: ignoreCase.value, from: line, limit: A_TIME },
           mine.signal,
         )
         if (mine.signal.aborted) return

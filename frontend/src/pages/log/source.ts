@@ -7,8 +7,8 @@
  * it now, however much was written since.
  */
 
-import { computed, onScopeDispose, ref, shallowRef, watch, type Ref } from 'vue'
-import { aborted, get } from '@/api/client'
+import { computed, onScopeDispose, ref, shallowRef, type Ref } from 'vue'
+import { aborted, ApiError, get } from '@/api/client'
 import type { LogPage } from '@/api/types'
 import { useRefresh } from '@/parts/refresh'
 import { Lines } from './lines'
@@ -27,6 +27,8 @@ export interface Log {
   complete: Readonly<Ref<boolean>>
   /** The first answer is here. */
   loaded: Readonly<Ref<boolean>>
+  /** There is no such task; it may have been deleted while its log was read. */
+  missing: Readonly<Ref<boolean>>
   /** Why nothing (more) comes. */
   error: Readonly<Ref<unknown>>
   /** Changes whenever lines do. */
@@ -40,12 +42,13 @@ export interface Log {
 }
 
 /** `tail`: how many of the last lines are shown now; 0 while the end is not looked at. */
-export function useLog(id: () => number, tail: () => number): Log {
+export function useLog(id: number, tail: () => number): Log {
   const total = ref(0)
   const size = ref(0)
   const attempt = ref(0)
   const complete = ref(false)
   const loaded = ref(false)
+  const missing = ref(false)
   const problem = shallowRef<unknown>(null)
   const version = ref(0)
   const lines = new Lines(CHARS_AT_MOST)
@@ -79,7 +82,13 @@ export function useLog(id: () => number, tail: () => number): Log {
   async function askForEnd(signal: AbortSignal): Promise<void> {
     const before = size.value
     const count = Math.min(Math.max(1, tail()), ASKED_AT_ONCE)
-    take(await get('readTaskLog', { id: id(), line: -count, lines: count }, signal), true)
+    try {
+      take(await get('readTaskLog', { id, line: -count, lines: count }, signal), true)
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError && thrown.status === 404)) throw thrown
+      missing.value = true
+      return
+    }
     grew = size.value !== before
     if (!filling) void fill()
   }
@@ -97,7 +106,7 @@ export function useLog(id: () => number, tail: () => number): Log {
       for (;;) {
         const gap = wanted && lines.missing(wanted.first, Math.min(wanted.end, total.value), ASKED_AT_ONCE)
         if (!gap) return
-        const page = await get('readTaskLog', { id: id(), line: gap.first, lines: gap.count }, mine.signal)
+        const page = await get('readTaskLog', { id, line: gap.first, lines: gap.count }, mine.signal)
         if (mine.signal.aborted) return
         take(page, false)
         // The lines are not there (any more): the next look at the end tells.
@@ -120,7 +129,7 @@ export function useLog(id: () => number, tail: () => number): Log {
         line += 1
         continue
       }
-      const page = await get('readTaskLog', { id: id(), line, lines: Math.min(ASKED_AT_ONCE, end - line) })
+      const page = await get('readTaskLog', { id, line, lines: Math.min(ASKED_AT_ONCE, end - line) })
       if (!page.lines.length) break
       found.push(...page.lines)
       line += page.lines.length
@@ -133,16 +142,7 @@ export function useLog(id: () => number, tail: () => number): Log {
     void end.now()
   }
 
-  const end = useRefresh(askForEnd, () => (complete.value ? null : grew ? BUSY : QUIET))
-  watch(id, () => {
-    filling?.abort()
-    filling = wanted = null
-    lines.clear()
-    whole = total.value = size.value = attempt.value = 0
-    loaded.value = complete.value = false
-    problem.value = null
-    void end.now()
-  })
+  const end = useRefresh(askForEnd, () => (complete.value || missing.value ? null : grew ? BUSY : QUIET))
   onScopeDispose(() => filling?.abort())
   return {
     total: computed(() => total.value),
@@ -150,6 +150,7 @@ export function useLog(id: () => number, tail: () => number): Log {
     attempt: computed(() => attempt.value),
     complete: computed(() => complete.value),
     loaded: computed(() => loaded.value),
+    missing: computed(() => missing.value),
     error: computed(() => end.error.value ?? problem.value),
     version: computed(() => version.value),
     line: (number) => lines.get(number),

@@ -140,10 +140,10 @@ export function useViewport(parts: ViewportParts) {
     go(placeAt(drawnFrom + pixels))
   }
 
-  /** Show `line` a third down the view, unless it is well within it. */
-  async function show(line: number): Promise<void> {
+  /** Show `line` a third down the view, unless it is well within it, or `anyway`. */
+  async function show(line: number, anyway = false): Promise<void> {
     const { first, end: stop } = seen.value
-    if (line > first + 1 && line < stop - 2) return hold()
+    if (!anyway && line > first + 1 && line < stop - 2) return hold()
     const above = Math.floor(height.value / ROW / 3)
     byReader = false
     atEnd.value = false
