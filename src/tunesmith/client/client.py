@@ -251,20 +251,18 @@ class Client:
         self, task_id: int, query: str = "", *, ignore_case: bool = False, errors: bool = False
     ) -> Iterator[LogMatch]:
         """Yield the lines of the log that hold `query`, or with `errors` those that tell of one."""
-        begin: int | None = 0
-        while begin is not None:
+        asked: dict[str, Any] = {
+            "query": query,
+            "kind": "error" if errors else "text",
+            "ignoreCase": str(ignore_case).lower(),
+            "from": 0,
+        }
+        while asked["from"] is not None:
             found = self._server.ask(
-                LogMatches,
-                "GET",
-                "/finetuning/searchTaskLog",
-                id=task_id,
-                query=query,
-                kind="error" if errors else "text",
-                ignoreCase=str(ignore_case).lower(),
-                **{"from": begin},
+                LogMatches, "GET", "/finetuning/searchTaskLog", id=task_id, **asked
             )
             yield from found.matches
-            begin = found.next
+            asked["from"] = found.next
 
     def events(self, task_id: int, after: int = 0) -> list[TaskEvent]:
         """Return what has happened to a task after event `after`, without metrics, in words."""

@@ -58,7 +58,7 @@ def attempt_record(row: Row[Any]) -> AttemptRecord:
 
 def stored_event(row: Row[Any]) -> StoredEvent:
     # In the order of `_EVENT`; by name, long curves would take half as long again.
-    return StoredEvent(*row)
+    return StoredEvent(*tuple(row))
 
 
 # The live columns before the trainer has said anything.
