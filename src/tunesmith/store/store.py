@@ -30,7 +30,7 @@ from tunesmith.spec import Spec
 from tunesmith.status import TERMINAL, Status, advance
 from tunesmith.store.curves import Curves, read_curves
 from tunesmith.store.database import open_database
-from tunesmith.store.lists import LARGEST, read_page
+from tunesmith.store.lists import LARGEST, read_base_models, read_counts, read_page
 from tunesmith.store.records import AttemptRecord, NewTask, StoredEvent, TaskQuery, TaskRecord
 from tunesmith.store.rows import (
     UNREPORTED,
@@ -142,25 +142,13 @@ class Store:
 
     def counts(self) -> dict[Status, int]:
         """Return how many tasks have each status, without those whose deletion was requested."""
-        # Grouped by status, SQLite would read every row; so each count comes from an index alone.
-        visible = tasks.c.delete_requested_at.is_(None)
-        counted = select(func.count()).select_from(tasks).where(visible)
-        each = (counted.where(tasks.c.status == status).scalar_subquery() for status in Status)
         with self._read() as connection:
-            return dict(zip(Status, connection.execute(select(*each)).one(), strict=True))
+            return read_counts(connection)
 
     def base_models(self, limit: int = 100) -> list[str]:
         """Return the base models that tasks use, as users gave them, the latest first."""
-        # IS NULL would have SQLite take the index of the list's order, and then read every row.
-        query = (
-            select(tasks.c.base_model)
-            .where(func.coalesce(tasks.c.delete_requested_at, 0) == 0)
-            .group_by(tasks.c.base_model)
-            .order_by(func.max(tasks.c.id).desc())
-            .limit(limit)
-        )
         with self._read() as connection:
-            return list(connection.scalars(query))
+            return read_base_models(connection, limit)
 
     def curves(self, ids: Sequence[int], points: int) -> dict[int, Curves]:
         """Return the losses of tasks in at most `points` points each; of those there are."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.api.parts import TOKEN, events_of, reported, served, started, stored, wait_until
 from tunesmith.api import stream
+from tunesmith.api.session import COOKIE, new_session
 from tunesmith.events import Checkpoint, Failed, Metrics, Phase, PhaseChanged, Planned, Warned
 from tunesmith.status import Status
 
@@ -235,3 +236,14 @@ def counting(call, calls):
         return call(*arguments, **options)
 
     return counted
+
+
+def test_a_browser_follows_with_its_cookie_in_the_language_of_the_query(state, url):
+    task = ended_task(state)
+    cookie = f"{COOKIE}={new_session(TOKEN, time.time())}"
+    address = f"{url}/finetuning/streamTask"
+    for language, message in (("en", "Waits for its turn"), ("zh", "等待中"), ("xx", "等待中")):
+        params = {"id": task.id, "lang": language}
+        with httpx.stream("GET", address, params=params, headers={"cookie": cookie}) as response:
+            assert response.status_code == 200
+            assert json.loads(next(events_of(response)).data)["message"] == message
