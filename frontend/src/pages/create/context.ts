@@ -47,17 +47,19 @@ export function provideForm(beginning: Beginning, described: () => readonly Argu
   const machine = useLookup(() => get('getMachine'))
 
   const refused = ref<FieldError[]>([])
+  /** Whether the reader has tried to create it: then all that is missing may be said. */
+  const attempted = ref(false)
   const failure = shallowRef<unknown>(null)
   const creating = ref(false)
 
-  // Without a name the server would look at nothing else.
+  // Without a name the server would look at nothing else; it may be the last thing that is filled in.
   const check = useLatest(
     () => (same(form, emptyForm()) ? null : { ...body.value, name: body.value.name || '-' }),
     (asked) => post('checkTask', { body: asked }),
   )
   const plan = useLatest(planned, (asked) => post('planMemory', { body: asked }), 250)
   const labelOf = (argument: Argument) => (language.value === 'zh' ? argument.labelZh : argument.labelEn) || argument.name
-  const problems = useProblems(form, method, schema.value, labelOf, refused, check.answer, check.error)
+  const problems = useProblems(form, method, schema.value, labelOf, attempted, refused, check.answer, check.error)
 
   /** The value in effect: what was given, else what the server makes of it, else the default. */
   function effective(name: string): unknown {
@@ -105,7 +107,7 @@ export function provideForm(beginning: Beginning, described: () => readonly Argu
   }
 
   async function create(): Promise<void> {
-    problems.attempted.value = true
+    attempted.value = true
     creating.value = true
     failure.value = null
     try {
@@ -142,7 +144,7 @@ export function provideForm(beginning: Beginning, described: () => readonly Argu
     for (const field of Object.keys(marks)) delete marks[field]
     Object.assign(marks, beginning.marks)
     restored.value = false
-    problems.attempted.value = false
+    attempted.value = false
     refused.value = []
   }
 
@@ -154,7 +156,8 @@ export function provideForm(beginning: Beginning, described: () => readonly Argu
     else keepDraft(beginning.key, { form, marks })
   }
   watch([form, marks], () => {
-    refused.value = []
+    // Other refusals are for the next look at what is typed; what is missing is missing still.
+    refused.value = refused.value.filter((each) => problems.isMissing(each.field))
     failure.value = null
     window.clearTimeout(timer)
     timer = window.setTimeout(store, 300)

@@ -1,6 +1,6 @@
 /** What is wrong or unusual, field by field: the server's sentences, and the recommended ranges at once. */
 
-import { computed, reactive, ref, type ComputedRef, type Ref, type ShallowRef } from 'vue'
+import { computed, reactive, type ComputedRef, type Ref, type ShallowRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 import { ApiError, type FieldError } from '@/api/client'
 import type { Argument, CheckedTask } from '@/api/types'
@@ -14,11 +14,11 @@ export interface Problems {
   errorsOf: (field: string) => string[]
   warningsOf: (field: string) => string[]
   labelOf: (field: string) => string
+  isMissing: (field: string) => boolean
   /** The reader has been there: what is missing may be said. */
   touch: (field: string) => void
   /** All that is refused and shown. */
   all: ComputedRef<FieldError[]>
-  attempted: Ref<boolean>
 }
 
 /** `refused`: of the last try to create; `checked` and `error`: of the last look at what is typed. */
@@ -27,15 +27,15 @@ export function useProblems(
   method: Ref<string>,
   schema: readonly Argument[],
   argumentLabel: (argument: Argument) => string,
+  attempted: Ref<boolean>,
   refused: Ref<FieldError[]>,
   checked: ShallowRef<CheckedTask | null>,
   error: ShallowRef<unknown>,
 ): Problems {
   const { t } = useI18n()
   const touched = reactive(new Set<string>())
-  const attempted = ref(false)
   const byName = new Map(schema.map((argument) => [argument.name, argument]))
-  const fields = [
+  const fields: string[] = [
     ...TASK_FIELDS,
     ...schema.map((argument) => `trainingArgs.${argument.name}`),
     ...GPU_FIELDS.map((name) => `gpuConfig.${name}`),
@@ -59,7 +59,7 @@ export function useProblems(
       if (field && !attempted.value && !touched.has(field) && !isGiven(valueAt(field))) continue
       found.set(`${field} ${each.message}`, { field: field || each.field, message: each.message })
     }
-    const place = (one: FieldError) => (fields as string[]).indexOf(one.field)
+    const place = (one: FieldError) => fields.indexOf(one.field)
     return [...found.values()].sort((one, other) => place(one) - place(other))
   })
 
@@ -77,16 +77,16 @@ export function useProblems(
   function labelOf(field: string): string {
     const argument = byName.get(field.replace(/^trainingArgs\./, ''))
     if (argument && field.startsWith('trainingArgs.')) return argumentLabel(argument)
-    const known = (fields as string[]).includes(field)
+    const known = fields.includes(field)
     return known ? t(`create.field.${field.replace('gpuConfig.', '')}`) : field
   }
 
   return {
     all,
-    attempted,
     errorsOf: (field) => all.value.filter((each) => each.field === field).map((each) => each.message),
     warningsOf,
     labelOf,
+    isMissing: (field) => fields.includes(field) && !isGiven(valueAt(field)),
     touch: (field) => touched.add(field),
   }
 }
