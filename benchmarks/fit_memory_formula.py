@@ -1,9 +1,11 @@
 """Fits the coefficients of the memory formula to traces of the real step, and writes them.
 
-    python -m benchmarks.fit_memory_formula [--check]
+    python -m benchmarks.fit_memory_formula [WAY ...]
+    python -m benchmarks.fit_memory_formula --check
 
-Run it when what a training step keeps has changed. `--check` prints how far the formula is from
-the trace for the catalogue's models, and writes nothing. Takes minutes, and no GPU.
+Run it when what a training step keeps has changed; for the ways through the model named alone
+(layers, attention, dora, packed) where only they have. `--check` prints how far the formula is
+from the trace for the catalogue's models, and writes nothing. Takes minutes, and no GPU.
 """
 
 import itertools
@@ -38,6 +40,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """What makes a step take a way: of the config, and of the workload."""
 STAGES = ("forward", "backward", "bottom")
 PIECES = ("head", "layer")
+CHECKED = (("lora", False), ("qlora", False), ("full", False), ("lora", True), ("qlora", True))
 SHAPES = 24  # traced for each set of coefficients
 Row = tuple[Features, Mapping[str, Features], dict[str, float]]
 """Features of what a layer keeps and of the pieces of a stage, and the bytes that were traced."""
@@ -165,15 +168,23 @@ def solve(rows: list[Features], wanted: list[float]) -> dict[str, float]:
 def check() -> None:
     from tunesmith.trainer.memory_trace import trace
 
-    errors = []
+    works = [
+        Workload(method=method, use_dora=dora, gradient_checkpointing=checkpointing)  # type: ignore[arg-type]
+        for method, dora in CHECKED
+        for checkpointing in (False, True)
+    ]
+    errors: dict[bool, list[float]] = {False: [], True: []}
     for name in ("LLaMA 2-7B", "LLaMA 3-8B", "Qwen2-72B", "ChatGLM3-6B", "Qwen3-8B"):
-        for method, checkpointing in itertools.product(("lora", "qlora", "full"), (False, True)):
-            work = Workload(method=method, gradient_checkpointing=checkpointing)  # type: ignore[arg-type]
+        for work in works:
             exact, quick = trace(CONFIGS[name], work).peak, plan(CONFIGS[name], work).peak
-            errors.append(quick / exact - 1)
-            sizes = f"{exact / 2**30:8.2f} {quick / 2**30:8.2f} GiB {100 * errors[-1]:+6.1f} %"
-            print(f"{name:14}{method:6}{'on' if checkpointing else 'off':4}{sizes}", flush=True)
-    print(f"worst {100 * max(map(abs, errors)):.1f} %")
+            error = quick / exact - 1
+            errors[work.use_dora].append(error)
+            sizes = f"{exact / 2**30:8.2f} {quick / 2**30:8.2f} GiB {100 * error:+6.1f} %"
+            method = work.method + (" DoRA" if work.use_dora else "")
+            checkpointing = "on" if work.gradient_checkpointing else "off"
+            print(f"{name:14}{method:11}{checkpointing:4}{sizes}", flush=True)
+    for dora, found in errors.items():
+        print(f"worst {'with' if dora else 'without'} DoRA {100 * max(map(abs, found)):.1f} %")
 
 
 def prepare() -> None:
@@ -190,11 +201,11 @@ def main() -> None:
     kinds = [
         kind
         for kind in itertools.product(
-            WAYS, ("lora", "qlora", "full"), ("bf16", "fp32"), (False, True)
+            sys.argv[1:] or WAYS, ("lora", "qlora", "full"), ("bf16", "fp32"), (False, True)
         )
         if kind[:2] != ("dora", "full")
     ]
-    found = {}
+    found = json.loads(COEFFICIENTS.read_text(encoding="utf-8")) if sys.argv[1:] else {}
     with ProcessPoolExecutor(initializer=prepare, mp_context=get_context("spawn")) as pool:
         for name, fitted in pool.map(fit, *zip(*kinds, strict=True)):
             found[name] = fitted

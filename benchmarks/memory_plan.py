@@ -8,6 +8,7 @@ resident before the base model was read. Other processes disturb the time, not t
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith import allocator
 from tunesmith.memory_plan.formula import plan as formula
 from tunesmith.memory_plan.records import Workload
 
@@ -55,6 +57,7 @@ def workload(method: str, checkpointing: bool) -> Workload:
         dtype="fp32",
         gradient_checkpointing=checkpointing,
         device_type="cpu",
+        jemalloc=allocator.will_be_used(),
     )
 
 
@@ -87,6 +90,8 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
         save_steps=1000,
     )
     memory.keep_freed()
+    if work.method == "qlora":
+        import bitsandbytes  # noqa: F401  as the trainer does
     before = memory.baseline()
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
     forward = Forward(tuned, 0)
@@ -153,7 +158,10 @@ def trace_all(names: list[str]) -> dict[str, int]:
 
 def in_fresh_process(*arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.memory_plan", *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    variables = os.environ | allocator.environment()
+    return subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=variables
+    ).stdout
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """One run of the real trainer, for benchmarks."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tunesmith import events
+from tunesmith import allocator, events
 from tunesmith.run_directory import RunDirectory
 from tunesmith.spec import Spec
 
@@ -21,6 +22,7 @@ def run_once(spec: Spec, root: Path) -> list[events.Event]:
             [sys.executable, "-m", "tunesmith.trainer", str(root)],
             stdout=log,
             stderr=subprocess.STDOUT,
+            env=os.environ | allocator.environment(),
         )
     if ended.returncode:
         sys.stderr.write(directory.log.read_text(encoding="utf-8", errors="replace"))

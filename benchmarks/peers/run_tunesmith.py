@@ -4,6 +4,7 @@ The trainer is measured from outside: step times from its events, memory from /p
 """
 
 import itertools
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.peers import job, probe
 from benchmarks.peers.workloads import arranged, encoded, write_rows
-from tunesmith import events
+from tunesmith import allocator, events
 from tunesmith.run_directory import RunDirectory
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
 
@@ -79,7 +80,8 @@ def run(directory: RunDirectory) -> tuple[float, list[Memory]]:
     with directory.log.open("wb") as log:
         started_at = time.time()
         command = [sys.executable, "-m", "tunesmith.trainer", str(directory.path)]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        variables = os.environ | allocator.environment()
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=variables)
         while process.poll() is None:
             if (now := memory_of(process.pid)) is not None:
                 memory.append(now)

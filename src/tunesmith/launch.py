@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from tunesmith import allocator
 from tunesmith.base_model import link_problem
 from tunesmith.dataset import open_dataset
 from tunesmith.errors import InvalidInput, RunFailure
@@ -104,11 +105,18 @@ def run_directory_of(settings: Settings, task_id: int, number: int) -> RunDirect
 
 
 def environment_of(spec: Spec, settings: Settings) -> dict[str, str]:
-    """Return the variables by which a trainer sees its GPUs and no others, and knows the hub."""
+    """Return the variables by which a trainer sees its GPUs and no others, and knows the hub.
+
+    On a CPU those of its allocator too.
+    """
     variables = {
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.devices)),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the driver's order, which `devices` counts in
     }
+    on_cpu = not spec.devices or spec.simulated
+    # A cap counts address space, of which jemalloc holds more than it uses.
+    if on_cpu and spec.gpu.max_memory_gib is None:
+        variables |= allocator.environment()
     access = access_of(settings)
     # A token is for the hub that it was set for, and for nobody else.
     if spec.hub and access.token and access.endpoint == spec.hub.endpoint:

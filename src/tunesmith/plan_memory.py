@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from tunesmith import wire
+from tunesmith import allocator, wire
 from tunesmith.base_model import link_problem
 from tunesmith.devices import Device
 from tunesmith.errors import FieldProblem, InvalidInput
@@ -95,6 +95,8 @@ def plan_memory(
         gradient_checkpointing=False,
         device_type=kind,
         devices=count,
+        jemalloc=kind == "cuda"
+        or (request.gpu_config.max_memory_gib is None and allocator.will_be_used()),
     )
     ratio = ratio_of(subject.family, work.method, kind, request.mode)
     asked: bool | Literal["auto"] = request.training_args.gradient_checkpointing

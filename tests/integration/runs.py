@@ -12,7 +12,9 @@ from typing import Any
 
 from tunesmith import events
 from tunesmith.events import Event, Failed
+from tunesmith.launch import environment_of
 from tunesmith.run_directory import RunDirectory
+from tunesmith.settings import Settings
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
 
 DEADLINE = 120  # seconds; for a machine that does other things
@@ -33,6 +35,7 @@ class Run:
         self.output = root / "output"
         self.directory = RunDirectory(root / "run")
         self.directory.path.mkdir()
+        self.variables: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *given: Any, **named: Any) -> "Run":
@@ -67,6 +70,7 @@ class Run:
             simulated=simulated > 0,
         )
         self.directory.spec.write_text(spec.model_dump_json(), encoding="utf-8")
+        self.variables = environment_of(spec, Settings(data_dir=self.root))
         return self
 
     def spawn(self) -> "Run":
@@ -77,7 +81,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 # A cap that would stop threads from starting is none of this test's concerns.
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env=os.environ | self.variables | {"OMP_NUM_THREADS": "1"},
             )
         return self
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
+from tunesmith.memory_plan.records import MemoryPlan, Workload
 
 Predict = Callable[[Workload], int]
 """The peak of a workload in bytes on each device, without what the libraries take."""
@@ -44,7 +44,7 @@ def advise(
     devices_at_most: int = 1,
 ) -> Advice:
     """Compare `plan` with the `available` bytes of a device; `predict` gives other peaks."""
-    overhead = OVERHEAD[workload.device_type]
+    overhead = workload.overhead
     needed = plan.needed
     if available is None or needed <= available:
         return Advice(needed, available, None if available is None else True, ())

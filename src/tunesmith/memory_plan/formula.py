@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.memory_plan.architecture import Architecture, architecture_of
-from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
+from tunesmith.memory_plan.records import MemoryPlan, Workload
 
 COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 FLOAT = 4  # bytes; masters, gradients and Adam's two moments are fp32
@@ -58,7 +58,7 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
         optimizer=optimizer // parts,
         activations=activations,
         peak=max(peak, (weights + gradients + optimizer) // parts),
-        overhead=OVERHEAD[workload.device_type],
+        overhead=workload.overhead,
         parameters=model.parameters,
         trainable_parameters=trainable,
     )
@@ -117,6 +117,11 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
     adapted = {} if workload.method == "full" else model.targets(workload.lora_target_modules)
     inputs = sum(each for each, _ in adapted.values())
     dropout = 1 if workload.lora_dropout else 0
+    # DoRA scales each output, and adds each weight and its update for their norms; with dropout it
+    # computes the outputs a second time, of weights in the inputs' format that stay until the end.
+    scaled = adapted if workload.use_dora else {}
+    outputs = tokens * sum(each for _, each in scaled.values())
+    normed = [each * output for each, output in scaled.values()]
 
     def masked(*names: str) -> int:
         """1 if one of these layers drops out numbers of the input that they share."""
@@ -139,6 +144,10 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
         # Of each adapter its own: in layers that stay as they are.
         "adapted": tokens * inputs,
         "dropped": tokens * inputs * dropout,
+        "scaled": outputs,
+        "scaled_again": outputs * dropout,
+        "normed": sum(normed),
+        "weights_again": sum(normed) * dropout,
         "weights": model.layer_weights,
     }
     rows = max(ROWS_AT_LEAST, LOGITS_AT_ONCE[workload.device_type] // model.vocabulary)
@@ -154,6 +163,8 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
         **widths,
         "labels": labels * model.hidden,
         "largest": max(inputs * outputs for inputs, outputs in model.linears.values()),
+        "largest_normed": max(normed, default=0),
+        "largest_square": max((each * each for each, _ in scaled.values()), default=0),
         "constant": 1 << 20,
     }
     return widths, {"head": head, "layer": layer}

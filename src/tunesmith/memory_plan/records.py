@@ -6,11 +6,12 @@ from typing import Literal
 from tunesmith.spec import TrainingArguments
 
 MIB = 1 << 20
-# What a process takes beside tensors. CPU: 64 MiB of code, thread pools and buffers (models of no
-# size), the rest gaps in glibc's heap, which is not given back between tensors: that is what makes
-# a step 13 % faster (benchmarks/README.md). CUDA: context, kernels and cuBLAS workspaces, of which
-# the allocator knows nothing.
-OVERHEAD: dict[str, int] = {"cpu": 192 * MIB, "cuda": 600 * MIB}
+# What a process takes beside tensors. CPU: code, thread pools and buffers. CUDA: context, kernels
+# and cuBLAS workspaces, of which the allocator knows nothing.
+OVERHEAD: dict[str, int] = {"cpu": 84 * MIB, "cuda": 600 * MIB}
+# Between tensors in glibc's heap, which is not given back: that makes a step 13 % faster
+# (benchmarks/README.md). jemalloc leaves hardly any.
+GAPS = 108 * MIB
 
 Mode = Literal["formula", "trace"]
 DeviceType = Literal["cpu", "cuda"]
@@ -42,6 +43,8 @@ class Workload:
     """Part of the tokens whose next token is learnt; 1 is the worst case."""
     largest_tokens: int | None = None
     """Tokens of the largest micro-batch where the data is known; None: the most there can be."""
+    jemalloc: bool = True
+    """On a CPU: whether the trainer's heap is jemalloc's (`tunesmith.allocator`), else glibc's."""
 
     def __post_init__(self) -> None:
         if isinstance(self.lora_target_modules, list):  # from JSON
@@ -63,6 +66,12 @@ class Workload:
     def labels(self) -> int:
         return max(1, round(self.tokens * self.label_share))
 
+    @property
+    def overhead(self) -> int:
+        """Bytes of the process that are no tensors: measured constants."""
+        gaps = GAPS if self.device_type == "cpu" and not self.jemalloc else 0
+        return OVERHEAD[self.device_type] + gaps
+
 
 @dataclass(frozen=True)
 class MemoryPlan:
@@ -80,7 +89,7 @@ class MemoryPlan:
     peak: int
     """In the largest micro-batch; what the libraries themselves take is `overhead`."""
     overhead: int
-    """Code and pools of the libraries on a CPU, the CUDA context on a GPU: measured constants."""
+    """Code and pools of the libraries on a CPU, the CUDA context on a GPU: `Workload.overhead`."""
     parameters: int
     """Of the base model; tied weights count once."""
     trainable_parameters: int
@@ -102,6 +111,7 @@ def workload_of(
     device_type: DeviceType,
     devices: int = 1,
     sharded: bool = False,
+    jemalloc: bool = True,
 ) -> Workload:
     """Return the workload of a task's training arguments, with what they leave open."""
     return Workload(
@@ -120,4 +130,5 @@ def workload_of(
         device_type=device_type,
         devices=devices,
         sharded=sharded,
+        jemalloc=jemalloc,
     )

@@ -27,7 +27,7 @@ from tunesmith.trainer.checkpoint import (
 from tunesmith.trainer.evaluate import Scores, evaluate
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.forward import Forward
-from tunesmith.trainer.memory import reserved
+from tunesmith.trainer.memory import give_back, reserved
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
@@ -286,8 +286,7 @@ class Training:
             device = str(self._forward.device)
             raise RunFailure("sample_out_of_memory", tokens=longest, device=device, reason=reason)
         self._tokens_at_once = room
-        if self._forward.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self._forward.device)
         self._report.warning("smaller_batches", before=before, now=room, reason=reason)
 
     def _after_step(self) -> None:

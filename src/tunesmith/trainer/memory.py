@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.memory_plan.available import cpu_memory
 
@@ -29,9 +29,8 @@ def keep_freed() -> None:
     each page anew, in every layer. That was 13 % of a step on a CPU. Nothing happens with another
     C library.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
+    mallopt = _libc("mallopt")
+    if mallopt is None:
         return
     for name, value in (
         (M_MMAP_THRESHOLD, KEPT),
@@ -39,6 +38,27 @@ def keep_freed() -> None:
         (M_TOP_PAD, PADDING),
     ):
         mallopt(name, value)
+
+
+def give_back(device: "torch.device") -> None:
+    """Return freed memory to the device: not all who allocate ask the cache that holds it.
+
+    oneDNN maps pages of its own for the code that it makes.
+    """
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif (malloc_trim := _libc("malloc_trim")) is not None:
+        malloc_trim(0)
+
+
+def _libc(name: str) -> Any:
+    """Return a function that only glibc has, None elsewhere."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError):
+        return None
 
 
 def cap(gib: float, device: "torch.device") -> None:

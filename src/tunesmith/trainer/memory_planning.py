@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tunesmith import allocator
 from tunesmith.errors import InvalidInput
 from tunesmith.events import MemoryPlanned
 from tunesmith.families import family_of
@@ -39,6 +40,7 @@ class RunPlan:
             dtype=dtype,
             gradient_checkpointing=spec.gradient_checkpointing,
             device_type=self._device_type,
+            jemalloc=allocator.is_used(),
         )
 
     def checkpointing(self, report: Report) -> bool:

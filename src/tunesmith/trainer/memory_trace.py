@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tunesmith.memory_plan.formula import quantized_bytes
-from tunesmith.memory_plan.records import OVERHEAD, MemoryPlan, Workload
+from tunesmith.memory_plan.records import MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import TrainingArguments
 from tunesmith.trainer.forward import Forward
@@ -72,7 +72,7 @@ def trace(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
         mode="trace",
         activations=max(found.pop("forward"), found.pop("backward")),
         peak=peak,
-        overhead=OVERHEAD[workload.device_type],
+        overhead=workload.overhead,
         trainable_parameters=found.pop("trainable"),
         **found,
     )

@@ -95,9 +95,11 @@ def run(
         base = ranks.in_turn(lambda: find_or_download(spec, report, stop))
 
     report.phase(Phase.LOADING)
-    if not spec.devices or spec.simulated:
+    # What is kept would count against a cap.
+    if (not spec.devices or spec.simulated) and spec.gpu.max_memory_gib is None:
         memory.keep_freed()
-    with stop.at_once(), imports.left_out(imports.unused(spec.training)):
+    unused = imports.unused(spec.training)
+    with stop.at_once(), imports.uncollected(), imports.left_out(unused):
         there = ranks.in_turn(lambda: native(base, spec, report))
         spec = spec.model_copy(update={"base_model": str(there)})
         from tunesmith.trainer.loading import load

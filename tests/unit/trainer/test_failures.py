@@ -26,6 +26,11 @@ from tunesmith.trainer.failures import describe
                 "can't allocate memory: you tried",
             },
         ),
+        (
+            RuntimeError("could not create a primitive"),
+            "out_of_memory",
+            {"device": "cuda:0", "reason": "RuntimeError: could not create a primitive"},
+        ),
         (OSError(errno.ENOSPC, "No space left", "/out/a"), "disk_full", {"path": "/out/a"}),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full", {"path": "/out"}),
         (

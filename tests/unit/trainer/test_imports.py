@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import pytest
 
 from tests.integration.runs import Run
 from tests.specs import make_spec
-from tunesmith.trainer.imports import left_out, unused
+from tunesmith.trainer.imports import left_out, uncollected, unused
 
 SHOW = """
 import runpy, sys
@@ -40,6 +41,18 @@ def test_what_is_left_out_is_there_again_afterwards() -> None:
 def test_qlora_needs_bitsandbytes_and_others_do_not() -> None:
     assert "bitsandbytes" in unused(make_spec().training)
     assert "bitsandbytes" not in unused(make_spec(method="qlora").training)
+
+
+def test_the_collector_passes_over_what_was_imported() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        with uncollected():
+            assert not gc.isenabled()
+            made = [[] for _ in range(1000)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= frozen + len(made)
+    finally:
+        gc.unfreeze()
 
 
 def test_a_lora_run_imports_nothing_that_it_does_not_use(llama: Path, tmp_path: Path) -> None:
