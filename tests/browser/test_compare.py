@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,7 +16,12 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(scope="module")
 def second(console: Console, done: Task) -> Iterator[Task]:
     """A task like `done`, but with another rank and at another pace."""
-    often = {"num_train_epochs": 2, "logging_steps": 1, "eval_steps": 4, "learning_rate": 5e-3}
+    often: dict[str, Any] = {
+        "num_train_epochs": 2,
+        "logging_steps": 1,
+        "eval_steps": 4,
+        "learning_rate": 5e-3,
+    }
     task = console.wait(console.submit("of another rank", lora_r=4, **often), "completed")
     yield task
     with console.client() as client:
@@ -47,9 +53,8 @@ def test_curves_lie_over_one_another(page: Page, done: Task, second: Task) -> No
     page.goto(f"/compare?ids={done.id},{second.id}")
     for title in ("训练 loss", "验证 loss"):
         chart = page.get_by_role("figure", name=title)
-        expect(chart.get_by_role("img")).to_have_accessible_name(
-            re.compile(rf"#{done.id} .* [\d.]+, #{second.id} .* [\d.]+$")
-        )
+        told = re.compile(rf"#{done.id} .* [\d.]+, #{second.id} .* [\d.]+$")
+        expect(chart.get_by_role("img", name=told)).to_be_visible()
         expect(chart.locator("canvas")).to_be_visible()
 
 
@@ -61,7 +66,7 @@ def test_what_differs_is_shown_and_marked(page: Page, done: Task, second: Task) 
     expect(rank).to_contain_text("4")
     alpha = arguments.get_by_role("row", name="lora_alpha")
     expect(alpha).to_be_hidden()
-    page.get_by_role("switch", name="只看不同").click()
+    page.get_by_text("只看不同", exact=True).click()
     expect(alpha).to_be_visible()
     expect(alpha).not_to_contain_text("不同")
     expect(rank).to_contain_text("不同")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -17,7 +18,7 @@ from tunesmith.wire import Task
 
 pytestmark = pytest.mark.processes
 
-LONG = {"num_train_epochs": 5000, "logging_steps": 5}
+LONG: dict[str, Any] = {"num_train_epochs": 5000, "logging_steps": 5}
 MANY = 1000
 
 
@@ -117,6 +118,7 @@ def test_rows_come_and_move_without_a_reload_and_what_is_ticked_stays(
         expect(row(page, done.name).get_by_role("checkbox")).to_be_checked()
         expect(page.get_by_text("已选 1 个")).to_be_visible()
 
+        # What has ended is not stopped again.
         tick(page, "live 0", "live 3")
         page.get_by_role("button", name="停止其中 2 个").click()
         confirm(page, "停止", "已保存的检查点都会保留", "停止后的任务无法恢复")
@@ -131,9 +133,12 @@ def test_rows_come_and_move_without_a_reload_and_what_is_ticked_stays(
         confirm(page, "停止", "live 1")
         expect(row(page, "live 1")).to_contain_text("已停止")
 
+        row(page, done.name).get_by_role("checkbox").uncheck()
         tick(page, "live 1", "live 2")
         page.get_by_role("button", name="删除", exact=True).click()
-        confirm(page, "删除", "已输出的模型文件不会被删除", "运行中的任务会先被停止")
+        confirm(
+            page, "删除", "删除这 2 个任务", "已输出的模型文件不会被删除", "运行中的任务会先被停止"
+        )
         expect(row(page, "live 1")).to_be_hidden()
         expect(row(page, "live 2")).to_be_hidden()
         expect(page.get_by_text("已删除 2 个任务")).to_be_visible()
@@ -187,7 +192,8 @@ def test_the_keyboard_ticks_and_leaves_nothing_undone(page: Page, done: Task) ->
     page.keyboard.press("Space")
     expect(page.get_by_text("已选 1 个")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(row(page, done.name).get_by_role("link", name=done.name)).to_be_focused()
+    name = row(page, done.name).get_by_role("link", name=done.name, exact=True)
+    expect(name).to_be_focused()
     everything = page.get_by_role("checkbox", name="选择本页全部任务")
     assert everything.evaluate("box => box.indeterminate")
     everything.focus()
