@@ -38,6 +38,8 @@ export function useCurves(id: number) {
   let looking: AbortController | null = null
   let askedAt = 0
 
+  /** The server has answered. */
+  const known = computed(() => overview.value !== null)
   const latest = computed(() => attempts.value.at(-1) ?? 0)
   const attempts = computed(() =>
     attemptsOf(overview.value?.training ?? [], points(told.value.training), overview.value?.evaluation ?? []),
@@ -98,8 +100,8 @@ export function useCurves(id: number) {
     looking?.abort()
     const all = shown.value.training
     const whole = all.length > 1 ? all.at(-1)!.step - all[0]!.step : 0
-    const known = overview.value ? overview.value.training.length >= overview.value.total : true
-    if (!steps || !whole || known) {
+    const exact = overview.value === null || overview.value.training.length >= overview.value.total
+    if (!steps || !whole || exact) {
       detail.value = null
       return
     }
@@ -131,7 +133,7 @@ export function useCurves(id: number) {
   })
 
   const convergence = computed(() => overview.value?.convergence ?? null)
-  return { shown, total, attempts, attempt, chosen, convergence, error, refresh, tell, look }
+  return { known, shown, total, attempts, attempt, chosen, convergence, error, refresh, tell, look }
 }
 
 function points(told: readonly Told[]): MetricPoint[] {

@@ -29,6 +29,8 @@ export const ended = (status: Status) => status === 'completed' || status === 'f
 export function useFollowed(id: number) {
   const task = shallowRef<Task | null>(null)
   const events = shallowRef<TaskEvent[]>([])
+  /** What happened so far is known. */
+  const ready = ref(false)
   const error = shallowRef<unknown>(null)
   /** There is no such task: never was, or it was deleted while we looked. */
   const missing = ref<'unknown' | 'deleted' | null>(null)
@@ -44,12 +46,14 @@ export function useFollowed(id: number) {
     const mine = (asking = new AbortController())
     try {
       const found = await get('getTask', { id }, mine.signal)
-      // Told by the stream from here on; both of these know at least as much.
-      const [all] = await Promise.all([allEvents(mine.signal), curves.refresh()])
       if (mine.signal.aborted) return
       task.value = found
-      events.value = all
       error.value = null
+      // The stream tells what comes after this; both of these know at least as much.
+      const [all] = await Promise.all([allEvents(mine.signal), curves.refresh()])
+      if (mine.signal.aborted) return
+      events.value = all
+      ready.value = true
       from.value = found.lastEventId
     } catch (thrown) {
       if (!mine.signal.aborted) failed(thrown)
@@ -148,5 +152,5 @@ export function useFollowed(id: number) {
     }
   })
 
-  return { task, events, error, missing, curves, latest, state, load }
+  return { task, events, ready, error, missing, curves, latest, load }
 }
