@@ -15,10 +15,12 @@ pytestmark = pytest.mark.processes
 
 def fill(page: Page, name: str, data: Path) -> None:
     """Fill in what has to be given, the base model by choosing it."""
-    page.get_by_label("任务名称", exact=True).fill(name)
-    page.get_by_role("button", name="tiny-llama").click()
-    page.get_by_label("数据集路径").fill(str(data))
-    page.get_by_label("数据集路径").press("Tab")
+    form = page.get_by_role("form", name="新建任务")
+    form.get_by_role("textbox", name="任务名称").fill(name)
+    form.get_by_role("button", name="tiny-llama").click()
+    path = form.get_by_role("textbox", name="数据集路径")
+    path.fill(str(data))
+    path.press("Tab")
 
 
 def advanced(page: Page) -> None:
