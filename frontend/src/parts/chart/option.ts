@@ -39,7 +39,7 @@ export function coloursOf(element: Element): Colours {
   }
 }
 
-const DOTS_AT_MOST = 100
+const DOTS_AT_MOST = 40
 
 export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
   const several = look.series.length > 1
