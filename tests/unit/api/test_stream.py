@@ -242,7 +242,7 @@ def test_a_browser_follows_with_its_cookie_in_the_language_of_the_query(state, u
     task = ended_task(state)
     cookie = f"{COOKIE}={new_session(TOKEN, time.time())}"
     address = f"{url}/finetuning/streamTask"
-    for language, message in (("en", "Waits for its turn"), ("zh", "等待中"), ("xx", "等待中")):
+    for language, message in (("en", "Waits for its turn"), ("zh", "待执行"), ("xx", "待执行")):
         params = {"id": task.id, "lang": language}
         with httpx.stream("GET", address, params=params, headers={"cookie": cookie}) as response:
             assert response.status_code == 200
