@@ -46,4 +46,6 @@ def _text(value: Any) -> str:
         return ",".join(map(str, value))
     if isinstance(value, dict | bool):
         return json.dumps(value)
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")  # as it was typed
     return str(value)

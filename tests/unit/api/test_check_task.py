@@ -82,6 +82,13 @@ def test_the_shell_line_creates_the_same_task(extra, monkeypatch):
     assert read_request(read_by_the_command_line(arguments, monkeypatch)) == request
 
 
+def test_the_line_has_whole_numbers_as_they_are_typed():
+    arguments = {"num_train_epochs": 3.0, "learning_rate": 2e-05, "lora_r": 8}
+    line = submit_line({"trainingArgs": arguments, "gpuConfig": {"max_memory_gib": 20.0}})
+    assert "--set num_train_epochs=3 --set learning_rate=2e-05 --set lora_r=8" in line
+    assert "--max-memory-gib 20" in line and "20.0" not in line
+
+
 def read_by_the_command_line(arguments, monkeypatch):
     sent = {}
 
