@@ -47,9 +47,9 @@ export function useTaskList(query: Readonly<Ref<ListQuery>>): TaskList {
     const counted = Date.now() - countedAt > COUNT_EVERY
     const [found] = await Promise.all([get('getTaskList', toCall(query.value), signal), counted && count(signal)])
     const moved = statusesOf(found) !== statusesOf(page.value)
-    page.value = found
+    page.value = { ...found, list: unchanged(found.list, tasks.value) }
     if (moved && !counted) await count(signal)
-    if (statistics.value) last = { of, page: found, statistics: statistics.value }
+    if (statistics.value) last = { of, page: page.value, statistics: statistics.value }
     await load(found.list, signal)
   }, every)
 
@@ -63,6 +63,15 @@ export function useTaskList(query: Readonly<Ref<ListQuery>>): TaskList {
   useStream(() => addressOf('streamTaskList'), { changed: refresh.soon }, { endless: true })
 
   return { ...refresh, page, tasks, statistics, lines }
+}
+
+/** Tasks that are as they were stay the same objects, so that their rows are not drawn again. */
+function unchanged(found: Task[], before: readonly Task[]): Task[] {
+  const known = new Map(before.map((task) => [task.ID, task]))
+  return found.map((task) => {
+    const same = known.get(task.ID)
+    return same && JSON.stringify(same) === JSON.stringify(task) ? same : task
+  })
 }
 
 /** Another text: tasks came, went or changed their status, and so did the counts. */
