@@ -31,7 +31,7 @@ def test_a_failure_says_why_shows_the_log_and_offers_what_would_help(
 
 def test_the_list_says_it_too(page: Page, failed: Task) -> None:
     page.goto("/tasks?status=failed")
-    row = page.get_by_role("row").filter(has_text="too long")
+    row = page.get_by_role("row").filter(has_text=failed.name)
     expect(row).to_contain_text("失败")
     expect(row).to_contain_text("max_seq_length")
 

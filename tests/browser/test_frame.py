@@ -9,7 +9,6 @@ from tests.browser.console import Console, visit
 
 pytestmark = pytest.mark.processes
 
-PAGES = ("/tasks", "/tasks/new", "/compare", "/machine", "/help", "/nowhere")
 LIMIT = 300_000  # bytes of scripts, compressed
 
 
@@ -70,16 +69,6 @@ def test_the_system_decides_where_nobody_has(browser: Browser, console: Console)
         expect(page.locator("html")).to_have_class(re.compile("dark"))
         page.emulate_media(color_scheme="light")
         expect(page.locator("html")).not_to_have_class(re.compile("dark"))
-
-
-@pytest.mark.parametrize("width", [768, 1280, 1920])
-def test_no_page_is_wider_than_the_window(browser: Browser, console: Console, width: int) -> None:
-    with visit(browser, console, "en", viewport={"width": width, "height": 900}) as page:
-        for path in PAGES:
-            page.goto(path)
-            expect(page.get_by_role("heading", level=1)).to_be_visible()
-            page.wait_for_load_state("networkidle") if path != "/tasks" else None
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 def test_the_keyboard_can_skip_the_navigation_and_sees_where_it_is(page: Page) -> None:

@@ -63,7 +63,8 @@ def test_it_is_searched_on_the_server(page: Page, console: Console, log: str, do
 def test_the_first_error_is_a_click_away(page: Page, failed: Task) -> None:
     page.goto(f"/tasks/{failed.id}/log")
     page.get_by_role("button", name="跳到首个错误").click()
-    expect(page.get_by_role("region", name="搜索结果")).to_contain_text("RunFailure")
+    expect(page.get_by_role("region", name="搜索结果")).to_contain_text("Traceback")
+    expect(page.get_by_role("region", name="日志内容")).to_contain_text("RunFailure")
 
 
 def test_the_whole_of_it_can_be_downloaded(page: Page, console: Console, log: str) -> None:
