@@ -43,7 +43,7 @@ browser: .venv/.test  ## install a Chromium for the tests, if there is none
 
 screenshots: .venv/.test browser  ## make docs/screenshots again
 	@$(BUILD_CONSOLE)
-	$(VENV_PYTHON) -m tests.browser.screenshots
+	$(VENV_PYTHON) -m tests.browser.screenshots $(ARGS)
 
 clean:  ## remove .venv, what was built, and caches (never your data)
 	rm -rf .venv src/tunesmith/web frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
@@ -34,35 +34,20 @@ SIZE = {"width": 1440, "height": 900}
 OF_ANSWERS = ("Failed to load resource", "net::ERR_")
 
 
-class Console:
-    """`tunesmith serve` on a data directory below `root`, with a tiny base model and data sets."""
+class Site:
+    """`tunesmith serve` on a data directory below `root`, and calls of it."""
 
     def __init__(self, root: Path, **settings: str) -> None:
-        self.data_sets = root / "data sets 数据"
-        settings = {
+        usual = {
             "TUNESMITH_ALLOWED_ROOTS": str(root),
             "TUNESMITH_DEVICES": "none",
             "TUNESMITH_PORT": str(_free_port()),  # the same after a restart
-            "TUNESMITH_CPU_TASKS": "3",
-            **settings,
         }
-        self.server = Server(root, **settings)
-        self.model = make_tiny_model(self.server.data_dir / "models" / "tiny-llama")
-        self.good = self._write("persona", train=ROWS * 2, valid=ROWS[:6])
-        self.done = self.failed = 0
-        self.bad = self._write("broken", train=[*ROWS[:3], {"instruction": "no answer"}, *ROWS])
-        # 80 tokens of question: no room for an answer in 64, but in 128.
-        self.too_long = self._write("too long", train=[{**row, "input": "7" * 80} for row in ROWS])
+        self.server = Server(root, **{**usual, **settings})
 
-    def start(self) -> "Console":
+    def start(self) -> Self:
         self.server.start()
         return self
-
-    def begin(self) -> None:
-        """Create the tasks `done` and `failed`."""
-        often = {"num_train_epochs": 3, "logging_steps": 1, "eval_steps": 4, "learning_rate": 2e-3}
-        self.done = self.submit("客服问答 <b>done</b>", **often)
-        self.failed = self.submit(LONG_NAME, self.too_long, max_seq_length=64)
 
     @property
     def url(self) -> str:
@@ -70,14 +55,6 @@ class Console:
 
     def client(self, language: Language = "zh") -> Client:
         return Client(self.url, self.server.token, language=language)
-
-    def submit(self, name: str, data: Path | None = None, **arguments: Any) -> int:
-        """Create a task; return its id."""
-        with self.client() as client:
-            task = client.create_task(
-                name, str(self.model), str(data or self.good), training_args=arguments
-            )
-            return task.id
 
     def log(self, id: int) -> Path:
         """Return the file of the task's log."""
@@ -88,6 +65,7 @@ class Console:
             return client.task(id)
 
     def count(self) -> int:
+        """Return how many tasks there are."""
         with self.client() as client:
             return client.tasks().total
 
@@ -95,6 +73,34 @@ class Console:
         """Wait until the task has one of `statuses`."""
         until(lambda: self.task(id).status in statuses, f"task {id} is {statuses}")
         return self.task(id)
+
+
+class Console(Site):
+    """The site of the tests: a tiny base model, data sets, and tasks that ended as they should."""
+
+    def __init__(self, root: Path, **settings: str) -> None:
+        super().__init__(root, **{"TUNESMITH_CPU_TASKS": "3", **settings})
+        self.model = make_tiny_model(self.server.data_dir / "models" / "tiny-llama")
+        self.data_sets = root / "data sets 数据"
+        self.good = self._write("persona", train=ROWS * 2, valid=ROWS[:6])
+        self.bad = self._write("broken", train=[*ROWS[:3], {"instruction": "no answer"}, *ROWS])
+        # 80 tokens of question: no room for an answer in 64, but in 128.
+        self.too_long = self._write("too long", train=[{**row, "input": "7" * 80} for row in ROWS])
+        self.done = self.failed = 0
+
+    def begin(self) -> None:
+        """Create the tasks `done` and `failed`."""
+        often = {"num_train_epochs": 3, "logging_steps": 1, "eval_steps": 4, "learning_rate": 2e-3}
+        self.done = self.submit("客服问答 <b>done</b>", **often)
+        self.failed = self.submit(LONG_NAME, self.too_long, max_seq_length=64)
+
+    def submit(self, name: str, data: Path | None = None, **arguments: Any) -> int:
+        """Create a task; return its id."""
+        with self.client() as client:
+            task = client.create_task(
+                name, str(self.model), str(data or self.good), training_args=arguments
+            )
+            return task.id
 
     def _write(self, name: str, **splits: list[dict[str, str]]) -> Path:
         directory = self.data_sets / name
@@ -138,7 +144,7 @@ class Watch:
 @contextmanager
 def visit(
     browser: Browser,
-    console: Console,
+    console: Site,
     language: Language = "zh",
     theme: Theme = "light",
     signed_in: bool = True,
@@ -157,7 +163,7 @@ def visit(
         context.close()
 
 
-def sign_in(context: BrowserContext, console: Console) -> None:
+def sign_in(context: BrowserContext, console: Site) -> None:
     answer = context.request.post(
         f"{console.url}/finetuning/signIn",
         data={"token": console.server.token},
