@@ -12,7 +12,8 @@ from typing import Any, Literal
 LEAST_POINTS = 10
 LEAST_EVALUATIONS = 3
 PART = 0.2  # of the curve, at its end, that is compared with as much before it
-RISEN = 1.3  # a loss that much above its lowest is no noise any more
+RISEN = 1.3  # a loss that much above its lowest is far from it,
+RISEN_OF_FALL = 0.05  # unless all data is learnt by heart: then that is next to nothing
 EVAL_RISEN = 1.02
 STILL_FALLING = 0.02  # of the whole fall so far
 NOTICEABLE = 0.005  # of the loss itself
@@ -54,14 +55,16 @@ def judge(training: Sequence[Point], evaluation: Sequence[Point]) -> Verdict | N
     latest, earlier = losses[-part:], losses[-2 * part : -part]
     now, before = fmean(latest), fmean(earlier)
     lowest = _lowest_mean(losses, part)
-    if now > RISEN * lowest and now > before:
+    # Two standard errors of the difference between the means.
+    noise = 2 * math.sqrt((pvariance(latest) + pvariance(earlier)) / part)
+    begun = fmean(losses[:part])
+    # Twice the noise: the lowest was chosen among many.
+    least_rise = max((RISEN - 1) * lowest, RISEN_OF_FALL * (begun - lowest), 2 * noise)
+    if now > before and now - lowest > least_rise:
         return Verdict("diverging", "diverging", {"best": _short(lowest), "now": _short(now)})
     if overfitted := _overfitting(evaluation):
         return overfitted
-    # Two standard errors of the difference between the means.
-    noise = 2 * math.sqrt((pvariance(latest) + pvariance(earlier)) / part)
-    fallen = fmean(losses[:part]) - now
-    least = max(STILL_FALLING * fallen, NOTICEABLE * abs(now), noise)
+    least = max(STILL_FALLING * (begun - now), NOTICEABLE * abs(now), noise)
     if before - now > least:
         return Verdict("falling", "falling", {"before": _short(before), "now": _short(now)})
     return Verdict("settled", "settled", {"now": _short(now)})

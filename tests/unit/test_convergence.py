@@ -53,8 +53,22 @@ def test_noise_alone_is_no_divergence(seed):
     assert code(curve(lambda _: 2.0, 50, 0.3, seed)) in ("settled", "falling")
 
 
+@pytest.mark.parametrize("points", [10, 20, 50])
+def test_the_noise_of_single_samples_is_hardly_ever_taken_for_divergence(points):
+    codes = [code(curve(lambda _: 2.0, points, 0.5, seed)) for seed in range(200)]
+    assert codes.count("diverging") <= 8
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_next_to_nothing_wavers_without_diverging(seed):
+    by_heart = curve(lambda part: 0.001 + 3 * math.exp(-20 * part), 100, 0.0004, seed)
+    assert code(by_heart) == "settled"
+
+
 def test_a_loss_that_climbs_from_its_lowest_diverges():
-    assert code(curve(lambda part: abs(part - 0.5) * 4 + 0.5)) == "diverging"
+    for points, noise in ((10, 0.0), (20, 0.2), (100, 0.3)):
+        climbing = curve(lambda part: abs(part - 0.5) * 4 + 0.5, points, noise)
+        assert code(climbing) == "diverging"
     # One spike that is over is none.
     spiked = curve(decay(15), 200)
     spiked[100] = Point(100, 50.0)
