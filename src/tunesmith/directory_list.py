@@ -105,4 +105,5 @@ def _answer(
 def _natural(name: str) -> list[tuple[int, str]]:
     """Order checkpoint-500 before checkpoint-1000."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    # Every second part is a number; the others may hold digits such as ² all the same.
+    return [(int(part), "") if odd % 2 else (-1, part) for odd, part in enumerate(parts)]

@@ -1,6 +1,7 @@
 """Finds the files of a data set, and says which of their rows are which split."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ def open_dataset(path: Path, split: Mapping[str, float] | None = None, seed: int
 
 def has_training_file(directory: Path) -> bool:
     """Whether `directory` looks like a data set's, by the names of its files."""
-    return any((directory / f"train{ending}").is_file() for ending in ENDINGS)
+    # Path.is_file raises for a directory that may not be looked into.
+    return any(os.path.isfile(directory / f"train{ending}") for ending in ENDINGS)
 
 
 def has_known_ending(file: Path) -> bool:
@@ -132,5 +134,5 @@ def _files(path: Path) -> dict[str, Path]:
             files[split] = there[0]
     if "train" not in files:
         found = sorted(file.name for file in path.iterdir())[:MOST_SHOWN]
-        raise RunFailure("dataset_no_train", path=str(path), found=found)
+        raise RunFailure("dataset_no_train", path=str(path), found=found or {"code": "nothing"})
     return files

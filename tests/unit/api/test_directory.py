@@ -50,7 +50,7 @@ def test_without_a_path_the_roots_are_listed(api, listed, root):
 
 
 def test_directories_come_first_and_numbers_in_their_order(listed, root):
-    for name in ("checkpoint-1000", "checkpoint-500", "Alpha", "数据 集"):
+    for name in ("checkpoint-1000", "checkpoint-500", "Alpha", "数据 集", "2²", "①"):
         (root / name).mkdir()
     for name in ("b.txt", "A.txt", ".hidden"):
         (root / name).write_bytes(b"12345")
@@ -58,9 +58,9 @@ def test_directories_come_first_and_numbers_in_their_order(listed, root):
     os.utime(root / "b.txt", (1000.0, 1000.5))
     found = listed(root)
     assert names(found) == [
-        "Alpha", "checkpoint-500", "checkpoint-1000", "数据 集", "A.txt", "b.txt"
+        "2²", "Alpha", "checkpoint-500", "checkpoint-1000", "①", "数据 集", "A.txt", "b.txt"
     ]  # fmt: skip
-    assert (found.path, found.parent, found.total) == (str(root), None, 6)
+    assert (found.path, found.parent, found.total) == (str(root), None, 8)
     last = found.entries[-1]
     assert (last.kind, last.size_bytes, last.modified_at) == ("file", 5, 1000.5)
     assert last.path == str(root / "b.txt")
@@ -143,6 +143,20 @@ def test_a_directory_that_may_not_be_read_is_refused(api, root, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     response = api.get("listDirectory", path=str(root))
     assert response.json()["data"]["errors"][0]["type"] == "directory_unreadable"
+
+
+def test_a_directory_in_which_nobody_may_look_is_listed_with_the_others(listed, root, monkeypatch):
+    (root / "closed").mkdir()
+    (root / "open").mkdir()
+    look = os.stat
+
+    def refuse(path, **options):
+        if f"{os.fspath(path)}/".startswith(f"{root}/closed/") and str(path)[-6:] != "closed":
+            raise PermissionError(13, "Permission denied")
+        return look(path, **options)
+
+    monkeypatch.setattr("os.stat", refuse)
+    assert names(listed(root)) == ["closed", "open"]
 
 
 def test_a_large_directory_is_cut_and_says_so(listed, root, monkeypatch):
