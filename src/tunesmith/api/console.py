@@ -53,7 +53,8 @@ class Console:
                 return _not_built(language_of(request))
         if file is None:
             return None
-        return _sent(file, request, immutable=path.startswith(f"{HASHED}/"))
+        hashed = file.is_relative_to(self._directory.resolve() / HASHED)
+        return _sent(file, request, immutable=hashed)
 
     def _file(self, path: str) -> Path | None:
         """Return the file at `path`, which may be any text; None where there is none."""

@@ -41,7 +41,9 @@ def visit(state, web):
     return Browser(Api(app, state))
 
 
-@pytest.mark.parametrize("path", ["/", "/tasks", "/tasks/7/log?line=3", "/index.html", "/a//b/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/tasks", "/tasks/7/log?line=3", "/index.html", "/a//b/", "/assets/x"]
+)
 def test_every_address_of_a_page_is_the_page(visit, path):
     response = visit(path)
     assert (response.status_code, response.text) == (200, PAGE)
@@ -128,6 +130,6 @@ def test_an_installation_without_a_console_says_so(state, tmp_path):
     page = visit("/", accept_language="zh")
     assert page.status_code == 200
     assert '<html lang="zh">' in page.text
-    assert "npm run build" in page.text
+    assert "make console" in page.text
     assert "not part of this installation" in visit("/tasks", accept_language="en").text
     assert visit("/favicon.ico").status_code == 404
