@@ -76,6 +76,7 @@ class _Turn:
     snapshot: Any
     progress: bytes
     ended: bool
+    """It had ended before the events were read: no more will come."""
 
 
 async def follow(
@@ -84,7 +85,6 @@ async def follow(
     """Yield the task's events after `after`, then new ones until it has ended or is deleted."""
     yield RETRY
     shown: Any = None  # the progress that was told last
-    ended = False  # seen before the events of this turn were read
     with state.changes.bell(task_id) as bell:
         while not state.closing.is_set():
             bell.take()
@@ -96,13 +96,12 @@ async def follow(
                 yield turn.events
                 after = turn.last
                 continue
-            if ended:
-                return
             if turn.snapshot != shown:
                 shown = turn.snapshot
                 yield turn.progress
-            ended = turn.ended
-            while not ended and not await bell.wait(HEARTBEAT_EVERY):
+            if turn.ended:
+                return
+            while not await bell.wait(HEARTBEAT_EVERY):
                 yield HEARTBEAT
 
 
@@ -110,16 +109,17 @@ async def _read(task_id: int, after: int, state: ServerState, language: Language
     """Return the turn after `after`, read once for all followers that have come so far."""
 
     def read() -> _Turn:
-        # In this order the record is at least as new as the events.
-        events = state.store.events_after(task_id, after)
         task = state.store.task(task_id)
+        ended = task.status in TERMINAL
+        if events := state.store.events_after(task_id, after):
+            task = state.store.task(task_id)  # at least as new as they are
         told = [event(each.type, event_data(each, task, language), each.id) for each in events]
         return _Turn(
             b"".join(told),
             events[-1].id if events else after,
             _snapshot(task),
             event("progress", progress_data(task, language, time.time())),
-            task.status in TERMINAL,
+            ended,
         )
 
     # The count is taken after the bell: a change that this reading misses rings it.

@@ -208,6 +208,28 @@ def test_a_silent_stream_shows_that_it_lives_and_a_left_one_is_forgotten(state, 
     wait_until(lambda: not state.changes._bells)
 
 
+def test_a_task_that_ends_while_its_events_are_read_is_told_to_its_end(state, url, monkeypatch):
+    task = started(state, stored(state))
+    read = type(state.store).events_after
+    ended = threading.Event()
+
+    def end_after_reading(store, task_id, after):
+        found = read(store, task_id, after)
+        if not found and not ended.is_set():
+            ended.set()
+            store.set_status(store.task(task_id), Status.COMPLETED)
+            store.append_event(task_id, 1, "exited", {"exit_code": 0}, 1010.0)
+            threading.Timer(0.2, state.changes.publish).start()  # the daemon does so later
+        return found
+
+    monkeypatch.setattr(type(state.store), "events_after", end_after_reading)
+    with open_stream(url, task.id) as response:
+        told = kept(events_of(response))
+    assert ended.is_set()
+    assert [name for name, _ in told][-2:] == ["status", "exited"]
+    assert told[-2][1]["status"] == "completed"
+
+
 def test_followers_that_have_come_as_far_share_what_is_read(state, url, monkeypatch):
     task = started(state, stored(state))
     read = []
