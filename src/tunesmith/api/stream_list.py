@@ -37,6 +37,8 @@ async def follow(state: ServerState) -> AsyncIterator[bytes]:
                 yield HEARTBEAT
                 continue
             ids = bell.take()
+            if ids is not None and not ids:  # they were told with those before them
+                continue
             yield event("changed", {"ids": None if ids is None else sorted(ids)})
             for _ in range(PAUSES):
                 if not state.closing.is_set():

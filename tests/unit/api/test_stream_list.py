@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import httpx
@@ -7,9 +8,13 @@ from tests.unit.api.parts import TOKEN, events_of, served, stored, wait_until
 from tunesmith.api import stream_list
 
 
-@pytest.fixture
-def url(state, monkeypatch):
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
     monkeypatch.setattr(stream_list, "EVERY", 0.01)
+
+
+@pytest.fixture
+def url(state, soon):
     with served(state) as url:
         yield url
 
@@ -47,6 +52,25 @@ def test_changes_that_come_in_between_are_told_together(state, url, monkeypatch)
         for task_id in (5, 3, 5):
             state.changes.publish(task_id)
         assert changed(events) == [3, 5]
+
+
+def test_a_change_that_was_told_early_is_not_told_again_as_none(state):
+    async def follow():
+        told = stream_list.follow(state)
+        await anext(told)
+        assert b'"ids":null' in await anext(told)
+        (bell,) = state.changes._bells
+        state.changes.publish(1)
+        await bell.wait(1)
+        state.changes.publish(2)  # which rings after it was taken with the first
+        assert b'"ids":[1,2]' in await anext(told)
+        coming = asyncio.ensure_future(anext(told))
+        await asyncio.sleep(0.1)
+        state.changes.publish(3)
+        assert b'"ids":[3]' in await coming
+        await told.aclose()
+
+    asyncio.run(follow())
 
 
 def test_a_silent_list_shows_that_it_lives_and_a_left_one_is_forgotten(state, url, monkeypatch):
