@@ -1,7 +1,6 @@
 """Finds the files of a data set, and says which of their rows are which split."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,8 +108,10 @@ def open_dataset(path: Path, split: Mapping[str, float] | None = None, seed: int
 
 def has_training_file(directory: Path) -> bool:
     """Whether `directory` looks like a data set's, by the names of its files."""
-    # Path.is_file raises for a directory that may not be looked into.
-    return any(os.path.isfile(directory / f"train{ending}") for ending in ENDINGS)
+    try:
+        return any((directory / f"train{ending}").is_file() for ending in ENDINGS)
+    except OSError:  # it may not be looked into
+        return False
 
 
 def has_known_ending(file: Path) -> bool:

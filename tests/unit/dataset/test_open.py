@@ -43,7 +43,7 @@ def test_one_file_is_all_training(tmp_path):
     assert list(splits) == ["train"] and splits["train"].file == file
 
 
-@pytest.mark.parametrize(("language", "told"), [("zh", "目录内容：（空）"), ("en", "holds nothing")])
+@pytest.mark.parametrize(("language", "told"), [("zh", "内容：（空）"), ("en", "holds nothing")])
 def test_of_an_empty_directory_it_is_said_that_nothing_is_there(tmp_path, language, told):
     found = failure(tmp_path)
     assert told in sentence(found.code, language, found.params)
