@@ -29,7 +29,10 @@ ERROR = re.compile(
     r"|(?<!\w)\w*(?:Error|Exception)\b"
     r"|\b(?:ERROR|CRITICAL|FATAL)\b"
     r"|\berror:|\bSegmentation fault|\bcore dumped|^Killed\b"
+    r"|^(?:[^\W\d]\w*\.)+[A-Z]\w*(?=:|$)"
 )
+# Python's last line of an exception of any name: `module.Name: text`. After a newline: found fast.
+EXCEPTION = re.compile(rb"\n(?:[^\W\d]\w*\.)+[A-Z]\w*(?=:|\r?(?:\n|\Z))")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Pattern:
     place: Callable[[str], int]
     """Where in a line as it is shown; -1 for one that is none."""
     fold: bool = False
+    begin: re.Pattern[bytes] | None = None
+    """Or a line begins so, after a newline."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def for_text(query: str, ignore_case: bool) -> Pattern:
 
 def for_errors() -> Pattern:
     """Return the pattern of lines that tell of an error."""
-    return Pattern(ERROR_WORDS, _place_of_error)
+    return Pattern(ERROR_WORDS, _place_of_error, begin=EXCEPTION)
 
 
 def search(log: IndexedLog, pattern: Pattern, begin: int, limit: int) -> Found:
@@ -73,8 +78,9 @@ def search(log: IndexedLog, pattern: Pattern, begin: int, limit: int) -> Found:
     while line < log.total and at < end:
         log.file.seek(at)
         data = log.file.read(min(CHUNK, log.size - at))
-        whole = data.rfind(b"\n") + 1
-        if not whole:  # the last line, or one longer than a chunk
+        last = at + len(data) == log.size
+        whole = len(data) if last else data.rfind(b"\n") + 1
+        if not whole:  # a line longer than a chunk
             _add(found, line, log.line(line, mark=lambda size: ""), pattern)
             line += 1
             at = log.start(line)
@@ -85,7 +91,7 @@ def search(log: IndexedLog, pattern: Pattern, begin: int, limit: int) -> Found:
                 _add(found, line + number, last_state(lines[number]), pattern)
                 if len(found) == limit:
                     return Found(found, line + number + 1)
-            line += data.count(b"\n")
+            line = log.total if last else line + data.count(b"\n")
             at += whole
         if len(found) == limit:
             break
@@ -112,6 +118,8 @@ def _candidates(data: bytes, pattern: Pattern) -> Iterator[int]:
         text = data.decode("utf-8", "replace").lower()
         words = [word.decode() for word in pattern.words]
         hits = {number for word in words for number in _numbers(text, word, "\n")}
+    if pattern.begin:
+        hits.update(_beginnings(data, pattern.begin))
     return iter(sorted(hits))
 
 
@@ -124,6 +132,16 @@ def _numbers(text: AnyStr, word: AnyStr, newline: AnyStr) -> Iterator[int]:
         yield number
         counted = text.find(newline, at)
         at = text.find(word, counted) if counted >= 0 else -1
+
+
+def _beginnings(data: bytes, begin: re.Pattern[bytes]) -> Iterator[int]:
+    """Yield the number of each line of `data` that begins so."""
+    data = b"\n" + data
+    number = counted = 0
+    for match in begin.finditer(data):
+        number += data.count(b"\n", counted, match.start())
+        yield number
+        counted = match.start()
 
 
 def _place_of_error(text: str) -> int:

@@ -250,6 +250,26 @@ def test_the_first_error_is_found(log, search):
     assert (first.matches[0].line, first.next, first.total) == (4, 5, 5)
 
 
+def test_an_exception_is_found_by_its_place_whatever_its_name(log, search):
+    log.write_text(
+        "pyarrow.lib.ArrowInvalid: at the beginning\nstep 1\n"
+        'Traceback (most recent call last):\n  File "x.py"\n'
+        "tunesmith.errors.RunFailure: bad_row {'line': 3}\nqueue.Empty\nqueue.Empty\r\n"
+        "  not.At.Beginning: 1\nmodel.layer: 5\n2.Fast: x\nQwen/Qwen2.5-Instruct: loaded\n"
+        "see tunesmith.errors.RunFailure: no\ntorch.Size([3])\nqueue.Empty"
+    )
+    found = [match.line for match in search(kind="error").matches]
+    assert found == [0, 2, 4, 5, 6, 13]
+    assert search(kind="error", **{"from": 3}).matches[0].text.startswith("tunesmith.errors.RunF")
+    assert [match.line for match in search(query="queue.Empty").matches] == [5, 6, 13]
+
+
+def test_all_of_a_long_last_line_is_searched(log, search):
+    log.write_text(f"first\n{'x' * 50_000}needle")
+    (found,) = search(query="needle").matches
+    assert found.line == 1
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
