@@ -2,53 +2,71 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from examples.persona.base_model import NAME, BaseModelProblem, prepare
 from tests.browser.console import Console
 from tunesmith.wire import Task
 
 pytestmark = pytest.mark.processes
 
+PERSONA = Path(__file__).parents[2] / "examples" / "persona"
+TRAINING = 300_000  # milliseconds, on a machine that does other things
 
-def fill(page: Page, name: str, data: Path) -> None:
+
+@pytest.fixture(scope="module")
+def demo(console: Console) -> Path:
+    """The demo's base model among the server's, and the demo's data."""
+    try:
+        prepare(console.server.data_dir / "models")
+    except BaseModelProblem as problem:
+        pytest.skip(str(problem))
+    data = console.data_sets / "demo"
+    data.mkdir()
+    for file in PERSONA.glob("*.jsonl"):
+        shutil.copy(file, data)
+    return data
+
+
+def fill(page: Page, name: str, data: Path, model: str = "tiny-llama") -> None:
     """Fill in what has to be given, the base model by choosing it."""
     form = page.get_by_role("form", name="新建任务")
     form.get_by_role("textbox", name="任务名称").fill(name)
-    form.get_by_role("button", name="tiny-llama").click()
+    form.get_by_role("button", name=model).click()
     path = form.get_by_role("textbox", name="数据集路径")
     path.fill(str(data))
     path.press("Tab")
 
 
-def advanced(page: Page) -> None:
-    page.get_by_role("button", name="展开高级参数").click()
-
-
-def test_a_task_is_created_and_watched_until_it_is_completed(page: Page, console: Console) -> None:
+def test_the_demos_model_is_trained_and_watched_until_it_is_completed(
+    page: Page, console: Console, demo: Path
+) -> None:
     page.goto("/tasks")
     page.get_by_role("link", name="新建任务").click()
-    fill(page, "第一个任务", console.good)
+    fill(page, "第一个任务", demo, NAME)
     page.get_by_role("button", name=re.compile("^快速测试")).click()
     # The data was looked at: its splits, and how many rows they have.
     splits = page.get_by_role("table").filter(has_text="train.jsonl")
-    expect(splits.get_by_role("row").filter(has_text="训练集")).to_contain_text("48")
-    expect(splits.get_by_role("row").filter(has_text="验证集")).to_contain_text("6")
-    advanced(page)
-    page.get_by_label("logging_steps").fill("1")
+    for split, file in (("训练集", "train"), ("验证集", "valid")):
+        rows = len((demo / f"{file}.jsonl").read_text(encoding="utf-8").splitlines())
+        expect(splits.get_by_role("row").filter(has_text=split)).to_contain_text(str(rows))
+    page.get_by_role("button", name="展开高级参数").click()
+    page.get_by_label("max_steps").fill("5")
     page.get_by_role("button", name="确定创建").click()
     expect(page).to_have_url(re.compile(r"/tasks/\d+$"))
     id = int(page.url.rsplit("/", 1)[1])
     expect(page.get_by_role("heading", level=1)).to_have_text("第一个任务")
     progress = page.get_by_role("progressbar", name="训练进度")
-    expect(progress).to_have_attribute("aria-valuenow", "100")
+    expect(progress).to_have_attribute("aria-valuenow", "100", timeout=TRAINING)
     expect(page.locator("#overview-title")).to_have_text("已完成")
     expect(page.get_by_role("region", name="训练曲线").locator("canvas").first).to_be_visible()
     task = console.task(id)
     assert task.status == "completed"
-    assert task.training_args["logging_steps"] == 1
+    assert task.training_args["max_steps"] == task.step == 5
     assert (Path(task.output_path) / "adapter_model.safetensors").is_file()
     page.get_by_role("link", name="微调任务").first.click()
     row = page.get_by_role("row").filter(has_text="第一个任务")
