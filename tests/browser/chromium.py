@@ -15,7 +15,7 @@ PACKAGES = ("chromium", "fonts-noto-cjk")
 # A machine without a network shall say so in seconds, not minutes.
 APT = ("apt-get", "-y", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=30")
 PATIENCE = 900  # seconds for an installation
-LACKING = "NO BROWSER: the web console was not tested. Install Chromium, or run `make browser`."
+LACKING = "NO BROWSER: the web console is not tested. Install Chromium, or run `make browser`."
 
 
 def find() -> str | None:
