@@ -90,8 +90,6 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
         save_steps=1000,
     )
     memory.keep_freed()
-    if work.method == "qlora":
-        import bitsandbytes  # noqa: F401  as the trainer does
     before = memory.baseline()
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
     forward = Forward(tuned, 0)

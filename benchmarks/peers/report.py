@@ -32,7 +32,7 @@ one first; the figures are medians over the rounds, without a run's first step.
 - **tokens/s** counts tokens that are no padding. With packing a step holds other samples than
   without, so compare tokens/s.
 - **of the limit**: useful arithmetic by what the machine does in bare fp32 matrix products of the
-  model's shapes, measured before the runs.
+  model's shapes, measured right before the run.
 - **peak**: resident high water of the process; **above**: less what was resident before the model
   was loaded.
 - **first step**: from the start of the process to the end of the first step.

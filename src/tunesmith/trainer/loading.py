@@ -52,8 +52,6 @@ def load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> Loa
     memory_plan = RunPlan(spec, dtype, device)
     # The same on all ranks, though one may have less memory than another.
     checkpointing = ranks.any(memory_plan.checkpointing(report))
-    if spec.training.method == "qlora":
-        import bitsandbytes  # noqa: F401  100 MiB that are no part of what is trained
     before = memory.baseline()
     needed = memory_plan.needed(checkpointing)
     if needed is None:

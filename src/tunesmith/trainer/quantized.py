@@ -24,6 +24,7 @@ Numbers = Callable[[], torch.Tensor]
 
 def prepare_for_cpu(base: Any, dtype: torch.dtype) -> None:
     """Make the quantised layers of `base`, which lies on the CPU, compute in `dtype`."""
+    _leave_file(base)
     for layer in base.modules():
         if isinstance(layer, Linear4bit):
             numbers = _of_4_bits(layer.weight, dtype)
@@ -32,6 +33,14 @@ def prepare_for_cpu(base: Any, dtype: torch.dtype) -> None:
         else:
             continue
         compute_with(layer, numbers)
+
+
+def _leave_file(base: Any) -> None:
+    """Copy the weights that lie in the mapped file: while one does, the process holds all that was
+    read of it, and so the numbers before they were quantised."""
+    for weight in base.parameters():
+        if weight.is_floating_point():
+            weight.data = weight.data.clone()
 
 
 def compute_with(layer: Any, numbers: Numbers) -> None:

@@ -340,6 +340,13 @@ def test_the_numbers_of_quantised_weights_are_counted_whole(llama: Path) -> None
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_quantised_model_lets_go_of_the_file_it_was_read_from(llama: Path, bits: int) -> None:
+    base = model.load_base_model(llama, "fp32", CPU, bits)
+    assert base.get_input_embeddings().weight.isfinite().all()
+    assert str(llama) not in Path("/proc/self/maps").read_text()
+
+
 def test_a_damaged_checkpoint_is_told_and_not_used(llama: Path, tmp_path: Path) -> None:
     run = Run(llama, tmp_path / "o", save_steps=2, save_total_limit=9)
     run.train()
