@@ -1,6 +1,7 @@
 """Where the lines of growing files are: newlines are counted every so many bytes, in memory.
 
-1 GiB takes 4096 numbers, and half a second once. A file only grows, or is another one.
+1 GiB takes 4096 numbers, and half a second once. A file grows; one that was emptied and written
+anew, or is another one, is counted anew.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 BLOCK = 1 << 18  # bytes between two counts
 FILES_KEPT = 64
+SEAM = 64  # bytes before the end of what was counted, by which that is known again
 
 
 class LineIndex:
@@ -21,6 +23,7 @@ class LineIndex:
     def __init__(self) -> None:
         # Newlines before each whole block, and after the last of them.
         self._before = array("Q", [0])
+        self._seam = b""
         self._lock = threading.Lock()
 
     def extend(self, file: BinaryIO) -> tuple[int, int]:
@@ -29,6 +32,7 @@ class LineIndex:
             file.seek((len(self._before) - 1) * BLOCK)
             while len(block := file.read(BLOCK)) == BLOCK:
                 self._before.append(self._before[-1] + block.count(b"\n"))
+                self._seam = block[-SEAM:]
             return file.tell(), self._before[-1] + block.count(b"\n")
 
     def start(self, file: BinaryIO, line: int) -> int:
@@ -49,6 +53,12 @@ class LineIndex:
         """Bytes that need not be read again."""
         return (len(self._before) - 1) * BLOCK
 
+    def fits(self, file: BinaryIO) -> bool:
+        """Whether what was counted is still there: the file may have been emptied since."""
+        with self._lock:
+            file.seek(self.counted - len(self._seam))
+            return file.read(len(self._seam)) == self._seam
+
 
 class LineIndexes:
     """The indexes of the files that were read last. May be used from any thread."""
@@ -63,7 +73,7 @@ class LineIndexes:
         identity = (stat.st_dev, stat.st_ino)
         with self._lock:
             known = self._known.pop(path, None)
-            if known is None or known[0] != identity or stat.st_size < known[1].counted:
+            if known is None or known[0] != identity or not known[1].fits(file):
                 known = (identity, LineIndex())
             self._known[path] = known
             if len(self._known) > FILES_KEPT:

@@ -62,6 +62,17 @@ def test_another_file_at_the_path_and_a_shorter_one_are_counted_anew(log, tmp_pa
     assert starts(log, indexes) == expected(b"a longer ")
 
 
+def test_a_file_that_was_emptied_and_has_grown_longer_since_is_counted_anew(log, monkeypatch):
+    monkeypatch.setattr(line_index, "BLOCK", 16)
+    indexes = LineIndexes()
+    log.write_bytes(b"one\n" * 100)
+    starts(log, indexes)
+    with log.open("r+b") as file:  # the same file
+        file.truncate(0)
+        file.write(b"a longer line\n" * 100)
+    assert starts(log, indexes) == expected(log.read_bytes())
+
+
 def test_what_was_counted_is_not_read_again(log, monkeypatch):
     monkeypatch.setattr(line_index, "BLOCK", 16)
     indexes = LineIndexes()
