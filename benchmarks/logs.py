@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.running_server import MIB, RunningServer, running_server, verdict
 from tunesmith.spec import GpuConfig, Spec, TrainingArguments
@@ -52,9 +53,32 @@ def measure(server: RunningServer, task_id: int, lines: int) -> bool:
     deep = timed(server, task_id, lines=1000, offset=lines - 1000)
     print(f"     1000 lines after the first {lines - 1000}: {deep:.0f} ms")
     print(f"     the whole log by downloadTaskLog: {download(server, task_id):.1f} s")
+    measure_lines(server, task_id, lines)
     peak = server.memory("VmHWM") - before
     print(f"     extra memory at most, for these: {peak:.1f} MiB")
     return kept
+
+
+def measure_lines(server: RunningServer, task_id: int, lines: int) -> None:
+    """Print the times of readTaskLog and searchTaskLog, which count the lines first."""
+
+    def ask(name: str, **query: int | str) -> tuple[float, Any]:
+        began = time.perf_counter()
+        data = server.get(name, id=task_id, **query).json()["data"]
+        return (time.perf_counter() - began) * 1000, data
+
+    first, data = ask("readTaskLog", lines=1000)
+    assert data["total"] == lines
+    end = statistics.median(ask("readTaskLog", lines=1000)[0] for _ in range(REPEAT))
+    middle, _ = ask("readTaskLog", line=lines // 2, lines=1000)
+    print(f"     readTaskLog, 1000 lines: {end:.1f} ms, the first time {first:.0f} ms")
+    print(f"     readTaskLog, 1000 lines in the middle: {middle:.1f} ms")
+    for what, query in (("a text", {"query": "nowhere"}), ("errors", {"kind": "error"})):
+        calls, took, begin = 0, 0.0, 0
+        while begin is not None:
+            one, data = ask("searchTaskLog", **query, **{"from": begin})
+            calls, took, begin = calls + 1, took + one, data["next"]
+        print(f"     searchTaskLog for {what}: {took:.0f} ms in {calls} calls")
 
 
 def timed(server: RunningServer, task_id: int, **query: int) -> float:

@@ -100,6 +100,7 @@ def run(*, leave: bool) -> int:
                 training_args=TRAINING_ARGS,
             )
             console.print(f"Task {task.id}: fine-tuning {base_model.name} with LoRA on {DATA}")
+            console.print(f"In a browser: {url}/tasks/{task.id} (token: in {settings.token_file})")
             with stopped_if_interrupted(client, task.id, settings.stop_grace_seconds):
                 task = watch(client, task)
         if task.status != Status.COMPLETED:
@@ -187,7 +188,7 @@ def look_around(settings: Settings, url: str, task: Task, *, stays: bool) -> Non
         tunesmith = f"TUNESMITH_DATA_DIR={shlex.quote(str(settings.data_dir))} {tunesmith}"
     console.print(f"\nAdapter: {task.output_path}")
     if stays:
-        console.print(f"Server:  {url} (its API: {url}/docs)")
+        console.print(f"Console: {url} (its API: {url}/docs)")
         console.print(f"Token:   in {settings.token_file}")
         console.print("Look around, in another terminal:")
     else:

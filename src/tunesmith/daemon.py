@@ -144,7 +144,7 @@ class Daemon:
         if any(isinstance(event, Finished) for event in events):
             self._finished_at[task.id, attempt.number] = time.monotonic()
         if events or ended:
-            self._changes.publish()
+            self._changes.publish(task.id)
         if ended:
             self._conclude(task, attempt)
         else:
@@ -202,7 +202,7 @@ class Daemon:
             self._asked_to_stop.pop((task.id, attempt.number), None)
             self._finished_at.pop((task.id, attempt.number), None)
             log.info("task %d: %s", task.id, judged.status)
-        self._changes.publish()
+        self._changes.publish(task.id)
         self._awake.set()
 
     # --- tasks that wait
@@ -215,7 +215,7 @@ class Daemon:
                 self._store.update(task, checked=True, phase=None)
             elif task.status is Status.PENDING:
                 self._fail(task, result.error["code"], result.error["params"])
-            self._changes.publish()
+            self._changes.publish(task.id)
         if self._checks.task_id is not None:
             task = self._store.find(self._checks.task_id)
             if task is None or task.status is not Status.PENDING or task.delete_requested_at:
@@ -282,7 +282,7 @@ class Daemon:
             directory = run_directory_of(self._settings, task.id, 1).path.parent
             shutil.rmtree(directory, onerror=_log_left_over)
             self._store.remove(task.id)
-            self._changes.publish()
+            self._changes.publish(task.id)
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ TunesmithError
 ├── Refused                     the caller can mend it
 │   ├── InvalidInput            fields of a request, with one FieldProblem each      (HTTP 422)
 │   ├── NotSignedIn             missing or wrong token                              (401)
+│   ├── Forbidden               signed in, but not from there                       (403)
 │   ├── NotFound                no such task, page or file                          (404)
 │   └── Conflict                the state of things forbids it                      (409)
 │       └── IllegalTransition   a status that cannot follow
@@ -66,6 +67,10 @@ class InvalidInput(Refused):
 
 class NotSignedIn(Refused):
     code = "not_signed_in"
+
+
+class Forbidden(Refused):
+    code = "forbidden"
 
 
 class NotFound(Refused):

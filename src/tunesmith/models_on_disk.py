@@ -31,27 +31,27 @@ def models_on_disk(roots: Iterable[Path]) -> list[OnDisk]:
     return sorted(found.values(), key=lambda model: model.name.casefold())
 
 
+def is_base_model(directory: Path) -> bool:
+    """Whether `directory` has a configuration and weights, by the names of its files."""
+    weights = (*SINGLE_FILES, *INDEX_FILES)
+    return _has(directory, "config.json") and any(_has(directory, name) for name in weights)
+
+
 def _models_of(directory: Path) -> Iterator[OnDisk]:
     if directory.name.startswith("models--"):
-        snapshots = [each for each in _directories(directory / "snapshots") if _is_model(each)]
+        snapshots = [each for each in _directories(directory / "snapshots") if is_base_model(each)]
         if snapshots:
             name = directory.name.removeprefix("models--").replace("--", "/")
             yield OnDisk(name, max(snapshots, key=lambda each: each.stat().st_mtime))
-    elif _is_model(directory):
+    elif is_base_model(directory):
         yield OnDisk(directory.name, directory)
     else:
-        for below in filter(_is_model, _directories(directory)):
+        for below in filter(is_base_model, _directories(directory)):
             yield OnDisk(f"{directory.name}/{below.name}", below)
 
 
-def _is_model(directory: Path) -> bool:
-    """Whether `directory` has a configuration and weights, by the names of its files."""
-    try:
-        names = {entry.name for entry in _entries(directory)}
-    except OSError:
-        return False
-    weights = any(name in names for name in (*SINGLE_FILES, *INDEX_FILES))
-    return "config.json" in names and weights
+def _has(directory: Path, name: str) -> bool:
+    return os.path.lexists(directory / name)
 
 
 def _directories(path: Path) -> list[Path]:

@@ -39,6 +39,9 @@ class Settings(BaseModel):
     """Login token; not given: made at the first start and kept in the data directory."""
     host: str = "127.0.0.1"
     """Address the server listens on."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which browsers may call this server, beside its addresses, localhost and the
+    machine's own name. Comma-separated in the environment."""
     port: int = Field(8000, ge=0, le=65535)
     """Port the server listens on; 0 takes a free one."""
     devices: str = "auto"
@@ -68,6 +71,17 @@ class Settings(BaseModel):
         if isinstance(value, str):
             return tuple(Path(part) for part in value.split(":") if part)
         return value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
+            return value
+        if not all(isinstance(name, str) and not set(name) & set("/:*@") for name in names):
+            raise ValueError("expected names such as tunesmith.example.com, without a port")
+        hosts = (name.strip().lower().rstrip(".") for name in names)
+        return tuple(filter(None, hosts))
 
     @field_validator("devices")
     @classmethod

@@ -65,14 +65,19 @@ def _argument(
     default: Any,
     group: Literal["basic", "schedule", "lora", "data", "saving", "advanced"],
     *,
+    unit: Literal["", "steps", "epochs", "samples", "tokens", "bits", "times"] = "",
     recommended: tuple[float, float] | None = None,
     **bounds: Any,
 ) -> Any:
-    """Declare a training argument: its default, hard bounds, recommended range and form group."""
+    """Declare a training argument: its default, hard bounds, recommended range, form group, unit.
+
+    `unit` is a key of the message catalogue under `unit.`.
+    """
     return Field(
         default,
         json_schema_extra={
             "group": group,
+            "unit": unit,
             "recommended": list(recommended) if recommended else None,
             "bounds": bounds,  # JSON schema drops those of an optional number
         },
@@ -82,6 +87,10 @@ def _argument(
 
 # Full fine-tuning moves every weight: a learning rate for adapters would wreck the base model.
 FULL_LEARNING_RATE = 2e-5
+# Where the recommended range of an argument is another one for a method.
+RECOMMENDED_BY_METHOD: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "learning_rate": {"full": (5e-6, 5e-5)},
+}
 SPLIT_NAMES = ("train", "validation", "test")
 
 
@@ -99,23 +108,29 @@ class TrainingArguments(BaseModel):
 
     method: Literal["lora", "qlora", "full"] = _argument("lora", "basic")
     """How the base model is tuned: an adapter, an adapter on quantised weights, or all weights."""
-    quantization_bits: Literal[4, 8] = _argument(4, "lora")
+    quantization_bits: Literal[4, 8] = _argument(4, "lora", unit="bits")
     """Of `qlora`: 4 is NF4 with double quantisation, 8 is LLM.int8."""
-    num_train_epochs: Float = _argument(3.0, "basic", recommended=(3, 10), gt=0, le=10_000)
+    num_train_epochs: Float = _argument(
+        3.0, "basic", unit="epochs", recommended=(3, 10), gt=0, le=10_000
+    )
     """Passes over the training split; a fraction is allowed."""
-    max_steps: Int = _argument(-1, "schedule", ge=-1, le=1_000_000_000)
+    max_steps: Int = _argument(-1, "schedule", unit="steps", ge=-1, le=1_000_000_000)
     """Optimiser steps at most; -1 means no limit."""
-    per_device_train_batch_size: Int = _argument(4, "basic", recommended=(1, 8), ge=1, le=4096)
+    per_device_train_batch_size: Int = _argument(
+        4, "basic", unit="samples", recommended=(1, 8), ge=1, le=4096
+    )
     """Samples per device and forward pass."""
-    gradient_accumulation_steps: Int = _argument(1, "basic", ge=1, le=65_536)
+    gradient_accumulation_steps: Int = _argument(1, "basic", unit="times", ge=1, le=65_536)
     """Forward passes per optimiser step."""
     learning_rate: Float = _argument(2e-4, "basic", recommended=(5e-5, 2e-4), gt=0, le=1)
     """Peak learning rate of AdamW. Not given: 2e-4, or 2e-5 for `full`."""
-    max_seq_length: Int = _argument(512, "basic", recommended=(256, 2048), ge=8, le=1_048_576)
+    max_seq_length: Int = _argument(
+        512, "basic", unit="tokens", recommended=(256, 2048), ge=8, le=1_048_576
+    )
     """Tokens per sample at most; longer samples are cut at the end."""
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = _argument("cosine", "schedule")
     """Course of the learning rate after the warm-up."""
-    warmup_steps: Int = _argument(100, "schedule", ge=0, le=1_000_000_000)
+    warmup_steps: Int = _argument(100, "schedule", unit="steps", ge=0, le=1_000_000_000)
     """Steps from 0 to the peak. Not given: this default or a tenth of the run, if that is less."""
     warmup_ratio: Float | None = _argument(None, "schedule", recommended=(0.03, 0.1), ge=0, lt=1)
     """Warm-up as a part of the run; replaces `warmup_steps`."""
@@ -153,13 +168,13 @@ class TrainingArguments(BaseModel):
     """Parts of train.jsonl for train, validation and test; not given: the files as they are."""
     on_bad_rows: Literal["error", "skip"] = _argument("error", "data")
     """What a row that is no sample does: ends the task, or is left out and listed."""
-    logging_steps: Int = _argument(10, "saving", ge=1, le=1_000_000)
+    logging_steps: Int = _argument(10, "saving", unit="steps", ge=1, le=1_000_000)
     """A metrics event every so many steps."""
-    eval_steps: Int | None = _argument(None, "saving", ge=1, le=1_000_000_000)
+    eval_steps: Int | None = _argument(None, "saving", unit="steps", ge=1, le=1_000_000_000)
     """Validation every so many steps; not given: after each epoch."""
-    early_stopping_patience: Int | None = _argument(None, "saving", ge=1, le=10_000)
+    early_stopping_patience: Int | None = _argument(None, "saving", unit="times", ge=1, le=10_000)
     """End after so many evaluations without a lower eval_loss, and keep the best checkpoint."""
-    save_steps: Int = _argument(500, "saving", ge=1, le=1_000_000_000)
+    save_steps: Int = _argument(500, "saving", unit="steps", ge=1, le=1_000_000_000)
     """A checkpoint every so many steps."""
     save_total_limit: Int = _argument(3, "saving", ge=1, le=10_000)
     """Checkpoints kept at most; the oldest is removed."""
@@ -457,7 +472,10 @@ def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         "maximum": bounds.get("le", bounds.get("lt")),
         "maximumExclusive": "lt" in bounds,
         "recommended": schema["recommended"],
+        "recommendedByMethod": RECOMMENDED_BY_METHOD.get(name, {}),
         "group": schema["group"],
+        "section": "basic" if schema["group"] == "basic" else "advanced",
+        "unit": schema["unit"],
         "aliases": [short for short, full in ARGUMENT_ALIASES.items() if full == name],
     }
 

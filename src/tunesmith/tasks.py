@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from tunesmith.base_model import link_problem, problem_with
 from tunesmith.chatglm.config import problem_at
-from tunesmith.dataset import check, open_dataset
+from tunesmith.dataset import CheckResult, check, open_dataset
 from tunesmith.devices import Device
 from tunesmith.errors import Conflict, FieldProblem, InvalidInput, RunFailure
 from tunesmith.events import Phase
@@ -34,8 +36,7 @@ def create(
     Raises InvalidInput naming every wrong field, and Conflict when the queue is full or the
     output path belongs to an unfinished task. Nothing is left behind then.
     """
-    spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
-    checked = _check_data(spec)
+    spec, read = examine(request, settings=settings, devices=devices)
     if store.count_pending() >= settings.queue_limit:
         raise Conflict("queue_full", limit=settings.queue_limit)
     return store.insert(
@@ -44,9 +45,27 @@ def create(
             default_outputs=str(settings.outputs_dir),
             base_model=request.base_model,
             user_id=user_id,
-            checked=checked,
+            checked=read.complete,
         )
     )
+
+
+def examine(
+    request: TaskRequest, *, settings: Settings, devices: Sequence[Device]
+) -> tuple[Spec, CheckResult]:
+    """Return the spec of `request`, and what was read of its data in 2 s at most.
+
+    Raises InvalidInput naming every wrong field.
+    """
+    spec = resolve(request, settings=settings, roots=settings.roots, devices=devices)
+    training = spec.training
+    split = None if training.split is None else tuple(training.split.items())
+    try:
+        dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
+        files = tuple(_identity(file) for file in dataset.files.values())
+        return spec, _read(dataset.path, files, split, training.seed, training.on_bad_rows)
+    except RunFailure as failure:
+        raise InvalidInput(_data_problem(failure)) from None
 
 
 def stop(task_id: int, *, store: Store) -> TaskRecord:
@@ -160,14 +179,27 @@ def resolve(
     )
 
 
-def _check_data(spec: Spec) -> bool:
-    """Read the data for 2 s at most; return whether that was all of it."""
+# A form has its request checked at every change, and the same data is created with then.
+@lru_cache(maxsize=32)
+def _read(
+    path: Path,
+    _files: tuple[tuple[object, ...], ...],
+    split: tuple[tuple[str, float], ...] | None,
+    seed: int,
+    on_bad_rows: Literal["error", "skip"],
+) -> CheckResult:
+    """Read the data under `path` for a while; once as long as `_files` stay the same."""
+    dataset = open_dataset(path, None if split is None else dict(split), seed)
+    return check(dataset, on_bad_rows, CREATION_READS_SECONDS)
+
+
+def _identity(file: Path) -> tuple[object, ...]:
+    """Return what changes when `file` is written to or replaced."""
     try:
-        training = spec.training
-        dataset = open_dataset(Path(spec.dataset_path), training.split, training.seed)
-        return check(dataset, training.on_bad_rows, CREATION_READS_SECONDS).complete
-    except RunFailure as failure:
-        raise InvalidInput(_data_problem(failure)) from None
+        stat = file.stat()
+    except OSError:  # whoever reads it will tell
+        return (file,)
+    return file, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _data_problem(failure: RunFailure) -> FieldProblem:

@@ -4,7 +4,7 @@ Names are the wire contract's; fields that contract does not name are camelCase.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -13,7 +13,10 @@ from tunesmith.status import Status
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    # Built when first used: all together they would be a part of each start of the server.
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True
+    )
 
 
 class TaskError(_Answer):
@@ -60,6 +63,8 @@ class Task(_Answer):
     dataset_path: str
     output_path: str
     training_args: dict[str, Any]
+    given_args: list[str] = []
+    """Those of `trainingArgs` that were asked for; the others are defaults."""
     gpu_config: dict[str, Any]
     command: str
     log_path: str
@@ -112,6 +117,24 @@ class MetricPoint(_Answer):
     token_accuracy: float | None = Field(None, alias="token_accuracy")
 
 
+class Convergence(_Answer):
+    """What the curves say of a training, in a sentence."""
+
+    code: Literal["too_short", "falling", "settled", "overfitting", "diverging"]
+    message: str
+    params: dict[str, Any]
+
+
+class StatusCounts(_Answer):
+    """Tasks of each status."""
+
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    stopped: int
+
+
 class Metrics(_Answer):
     """The series of a task, by step."""
 
@@ -119,7 +142,89 @@ class Metrics(_Answer):
     evaluation: list[MetricPoint]
     total: int
     """Training points there are; `training` holds fewer when `maxPoints` was given."""
+    convergence: Convergence | None = None
+    """What the curves of the last attempt say; null before they say anything."""
     last_event_id: int
+
+
+class Sparkline(_Answer):
+    """The course of a task's losses in few points, evenly spaced, the last one included."""
+
+    id: int
+    loss: list[float]
+    eval_loss: list[float]
+
+
+class TaskStatistics(_Answer):
+    """How many tasks there are."""
+
+    total: int
+    by_status: StatusCounts
+    base_models: list[str]
+    """Those that tasks use, the latest first; at most 100."""
+
+
+class TaskEvent(_Answer):
+    """Something that happened to a task, in words."""
+
+    id: int
+    attempt: int
+    at: float
+    type: str
+    """started, phase, plan, memory_plan, checkpoint, warning, error, finished, exited or status"""
+    message: str
+    data: dict[str, Any]
+    """As `streamTask` tells it."""
+
+
+class TaskEvents(_Answer):
+    """What happened to a task, in the order it came, without metrics and evaluations."""
+
+    events: list[TaskEvent]
+    truncated: bool
+    """There are more: ask again with `after`, the last event's id."""
+
+
+class LogLines(_Answer):
+    """Lines of a log as a terminal would show them: what a carriage return overwrote is gone.
+
+    Colours (ANSI escapes) are left in; a very long line is cut and says so.
+    """
+
+    lines: list[str]
+    first: int
+    """Number of the first of `lines`, from 0."""
+    total: int
+    """Lines there are, an unfinished last one among them."""
+    whole: int
+    """Lines that have ended. `streamTaskLog` goes on at `offset` with line number `whole`."""
+    offset: int
+    """The byte after the last whole line."""
+    size: int
+    """Bytes of the log now."""
+    attempt: int
+    """Each attempt has a log of its own; 0 before the first."""
+    complete: bool
+    """The task has ended: no more will come."""
+
+
+class LogMatch(_Answer):
+    """A line that was found."""
+
+    line: int
+    """Its number, from 0."""
+    text: str
+    """The line, or the part of a long one around what was found."""
+
+
+class LogMatches(_Answer):
+    """What a search found in a part of a log."""
+
+    matches: list[LogMatch]
+    next: int | None
+    """The line to go on from; null when the end was reached."""
+    total: int
+    """Lines that were looked at."""
 
 
 class Device(_Answer):
@@ -324,10 +429,106 @@ class Argument(_Answer):
     maximum: float | None
     maximum_exclusive: bool
     recommended: list[float] | None
+    recommended_by_method: dict[str, list[float]]
+    """The range for a `method` for which it is another one."""
     group: str
+    section: Literal["basic", "advanced"]
+    """Whether a form shows it at once."""
+    unit: str
+    """In the reader's language; "" for none."""
     aliases: list[str]
+    label_zh: str
+    label_en: str
     hint_zh: str
     hint_en: str
+    advice_zh: str
+    """What the specification advises; "" where it says nothing."""
+    advice_en: str
+
+
+class TrainingPreset(_Answer):
+    """Training arguments that belong together, to begin with."""
+
+    key: Literal["quick", "lora", "qlora", "full"]
+    title: str
+    description: str
+    training_args: dict[str, Any]
+
+
+class Advice(_Answer):
+    """What is unusual about a field that is allowed."""
+
+    field: str
+    message: str
+
+
+class CheckedTask(_Answer):
+    """What a request would become: nothing was created."""
+
+    command: str
+    """The shell line that would create it."""
+    request: dict[str, Any]
+    """The body of `createTask`, without what was not given."""
+    training_args: dict[str, Any]
+    """All of them, defaults resolved."""
+    warnings: list[Advice]
+
+
+class Me(_Answer):
+    """Who is signed in."""
+
+    user_id: int | None = Field(alias="userID")
+    """Null: with the server's own token."""
+    name: str | None
+    version: str
+
+
+class DirectoryEntry(_Answer):
+    """A directory or file of the server's machine."""
+
+    name: str
+    path: str
+    kind: Literal["directory", "file"]
+    size_bytes: int | None
+    """Null for a directory."""
+    modified_at: float
+    base_model: bool
+    """It looks like a base model's directory: config.json and weights."""
+    dataset: bool
+    """It looks like a data set: a directory with a train file, or a file of a known format."""
+
+
+class DirectoryList(_Answer):
+    """What is in a directory: directories first, by name."""
+
+    path: str
+    """"" for the list of the roots."""
+    parent: str | None
+    """Null for a root and for the list of the roots."""
+    roots: list[str]
+    entries: list[DirectoryEntry]
+    total: int
+    truncated: bool
+    """`entries` holds the first thousand of `total`."""
+
+
+class Machine(_Answer):
+    """The machine that trains, and what it is doing."""
+
+    hostname: str
+    cpu_count: int
+    cpu_percent: float
+    """Of all processors together."""
+    memory_total_bytes: int
+    """The machine's, or its container's limit."""
+    memory_used_bytes: int
+    disk_total_bytes: int
+    """Of the disk that the data directory is on."""
+    disk_free_bytes: int
+    data_dir: str
+    version: str
+    running: int
+    pending: int
 
 
 class Health(_Answer):

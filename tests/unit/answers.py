@@ -24,6 +24,7 @@ def task_answer(task_id: int = 1, **changes: Any) -> dict[str, Any]:
         "datasetPath": "/data/persona",
         "outputPath": "/data/outputs/1",
         "trainingArgs": {"learning_rate": 0.0002, "lora_r": 16},
+        "givenArgs": ["learning_rate"],
         "gpuConfig": {},
         "command": "python -m tunesmith.trainer /data/tasks/1/1",
         "logPath": "/data/tasks/1/1/train.log",

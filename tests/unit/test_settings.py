@@ -40,6 +40,13 @@ def test_the_allowed_roots_are_colon_separated_and_hold_the_data_directory(monke
     assert roots == (tmp_path / "a", tmp_path / "b b", tmp_path / "data")
 
 
+def test_allowed_hosts_are_comma_separated_names(monkeypatch):
+    assert load_settings().allowed_hosts == ()
+    monkeypatch.setenv("TUNESMITH_ALLOWED_HOSTS", "Tunes.example.com., gpu7,,")
+    assert load_settings().allowed_hosts == ("tunes.example.com", "gpu7")
+    assert load_settings(flags={"allowed_hosts": ["a.example"]}).allowed_hosts == ("a.example",)
+
+
 def test_the_home_is_allowed_by_default(tmp_path):
     assert load_settings().roots == (tmp_path / "home", tmp_path / "data")
 
@@ -69,6 +76,10 @@ def test_an_unknown_variable_or_key_is_refused_with_the_nearest_one(monkeypatch,
         ("devices", "simulated:4"),
         ("devices", "simulated:0x1GiB"),
         ("cpu_tasks", 0),
+        ("allowed_hosts", "https://tunes.example.com"),
+        ("allowed_hosts", "tunes.example.com:8443"),
+        ("allowed_hosts", [1]),
+        ("allowed_hosts", 1),
     ],
 )
 def test_a_value_that_cannot_be_names_its_setting(name, value):

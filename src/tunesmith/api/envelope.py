@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from tunesmith.messages import Language, sentence
 
@@ -14,6 +14,8 @@ Data = TypeVar("Data")
 
 class Envelope(BaseModel, Generic[Data]):
     """What OpenAPI shows: `code` is 0 on success, `msg` is a sentence for a person."""
+
+    model_config = ConfigDict(defer_build=True)
 
     code: int
     data: Data

@@ -16,6 +16,7 @@ from tunesmith.api.language import language_of
 from tunesmith.errors import (
     Conflict,
     FieldProblem,
+    Forbidden,
     InvalidInput,
     NotFound,
     NotSignedIn,
@@ -29,6 +30,7 @@ from tunesmith.spec import field_problems
 STATUS_OF: Mapping[type[TunesmithError], int] = {
     InvalidInput: 422,
     NotSignedIn: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Refused: 400,
@@ -36,6 +38,7 @@ STATUS_OF: Mapping[type[TunesmithError], int] = {
 # What OpenAPI shows.
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     401: {"model": Envelope[None], "description": "Not signed in"},
+    403: {"model": Envelope[None], "description": "A page or a host that is not this server's"},
     404: {"model": Envelope[None], "description": "No such task"},
     422: {"model": Envelope[WrongFields], "description": "Fields that must be changed"},
 }

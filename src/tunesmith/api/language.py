@@ -1,4 +1,4 @@
-"""The language of an answer, from `Accept-Language`."""
+"""The language of an answer, from `lang` in the query, else from `Accept-Language`."""
 
 from typing import Annotated
 
@@ -28,6 +28,9 @@ def preferred(header: str | None, fallback: Language) -> Language:
 
 def language_of(request: Request) -> Language:
     """Return the language for a request's answer, errors included."""
+    # A browser's EventSource and its downloads cannot set headers.
+    if asked := OURS.get(request.query_params.get("lang", "")):
+        return asked
     fallback = state_of(request).settings.language
     return preferred(request.headers.get("accept-language"), fallback)
 

@@ -4,6 +4,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,7 @@ from tunesmith.store import TaskRecord
 LINES = 1000
 LINES_AT_MOST = 10_000
 LOOK_EVERY = 0.25  # seconds; the trainer writes the file itself and tells nobody
+SHARED_FOR = 0.2  # seconds that a look serves others too
 LineCount = Annotated[int, Field(ge=1, le=LINES_AT_MOST)]
 LineNumber = Annotated[int, Field(ge=0)]
 LOG_TYPE = "text/plain; charset=utf-8"
@@ -55,7 +58,7 @@ def get_task_log(
 
     At most 8 MiB: the newest, or with `offset` the first of them.
     """
-    path = _log_of(state.store.task(id))
+    path = log_of(state.store.task(id))
     count = LINES if lines is None else lines
     text = last_lines(path, count) if offset is None else lines_from(path, offset, count)
     return answer(text, language)
@@ -80,12 +83,12 @@ async def stream_task_log(
     task = await run_in_threadpool(state.store.task, id)
     begin = last_event_id(request, None)
     if begin is not None:
-        if task.status in TERMINAL and begin >= await run_in_threadpool(_size, _log_of(task)):
+        if task.status in TERMINAL and begin >= await run_in_threadpool(_size, log_of(task)):
             return nothing_more()
     else:
         begin = offset or 0
     if begin < 0:
-        begin = await run_in_threadpool(offset_before_end, _log_of(task), -begin)
+        begin = await run_in_threadpool(offset_before_end, log_of(task), -begin)
     return EventStream(follow(id, begin, state))
 
 
@@ -93,7 +96,7 @@ async def stream_task_log(
 @router.get("/downloadTaskLog", operation_id="downloadTaskLog", response_class=FileResponse)
 def download_task_log(id: TaskId, state: State) -> Response:
     """Send the log as a file; ranges are allowed."""
-    path = _log_of(state.store.task(id))
+    path = log_of(state.store.task(id))
     name = f"task-{id}.log"
     if not path.is_file():
         return Response(
@@ -105,35 +108,50 @@ def download_task_log(id: TaskId, state: State) -> Response:
 async def follow(task_id: int, offset: int, state: ServerState) -> AsyncIterator[bytes]:
     """Yield the log's text from byte `offset` on, until the task has ended or is deleted."""
     path: Path | None = None
-
-    def read() -> tuple[str, int, bool]:
-        nonlocal path
-        # In this order: what an ended task has written is all there when it is read.
-        task = state.store.task(task_id)
-        ended = task.status in TERMINAL
-        new_path = _log_of(task)
-        # The next attempt writes a log of its own, from its beginning.
-        begin = offset if path in (None, new_path) else 0
-        path = new_path
-        return *text_at(path, begin, ended=ended), ended
-
     yield RETRY
     sent_at = time.monotonic()
     while not state.closing.is_set():
+        read = partial(_read, task_id, path, offset, state)
         try:
-            text, offset, ended = await run_in_threadpool(read)
+            # All followers that have come so far look at the file together.
+            piece = await state.readings.read(("log", task_id, path, offset), SHARED_FOR, read)
         except NotFound:  # deleted
             return
-        if text:
-            yield event("log", {"text": text, "offset": offset}, offset)
+        path, offset = piece.path, piece.offset
+        if piece.event:
+            yield piece.event
             sent_at = time.monotonic()
-        elif ended:
+        elif piece.ended:
             return
         else:
             if time.monotonic() - sent_at > HEARTBEAT_EVERY:
                 yield HEARTBEAT
                 sent_at = time.monotonic()
             await asyncio.sleep(LOOK_EVERY)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a log, as an event; b"" while there is nothing new."""
+
+    path: Path
+    event: bytes
+    offset: int
+    """The byte after it."""
+    ended: bool
+
+
+def _read(task_id: int, before: Path | None, offset: int, state: ServerState) -> _Piece:
+    """Return what comes after byte `offset` of the log `before`, None for the current one."""
+    # In this order: what an ended task has written is all there when it is read.
+    task = state.store.task(task_id)
+    path = log_of(task)
+    ended = task.status in TERMINAL
+    # The next attempt writes a log of its own, from its beginning.
+    begin = offset if before in (None, path) else 0
+    text, after = text_at(path, begin, ended=ended)
+    told = event("log", {"text": text, "offset": after}, after) if text else b""
+    return _Piece(path, told, after, ended)
 
 
 class GrowingFile(FileResponse):
@@ -163,8 +181,8 @@ class GrowingFile(FileResponse):
         await super().__call__(scope, receive, cut)
 
 
-def _log_of(task: TaskRecord) -> Path:
-    # A task that never ran has none.
+def log_of(task: TaskRecord) -> Path:
+    """Return the log of the task's current attempt; of a task that never ran an empty one."""
     return Path(task.log_path or os.devnull)
 
 

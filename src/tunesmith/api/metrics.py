@@ -12,6 +12,8 @@ from tunesmith.api.envelope import Envelope, answer
 from tunesmith.api.language import RequestLanguage
 from tunesmith.api.queries import EmptyIsNone, TaskId
 from tunesmith.api.state import State
+from tunesmith.convergence import Point, judge
+from tunesmith.messages import Language, sentence
 from tunesmith.store import StoredEvent
 
 PointCount = Annotated[int, Field(ge=10, le=1_000_000)]
@@ -42,9 +44,31 @@ def get_task_metrics(
         training=[point(event) for event in thinned(training, max_points)],
         evaluation=[point(event) for event in thinned(evaluation, max_points)],
         total=len(training),
+        convergence=_convergence(training, evaluation, language),
         last_event_id=last_event_id,
     )
     return answer(metrics, language)
+
+
+def _convergence(
+    training: Sequence[StoredEvent], evaluation: Sequence[StoredEvent], language: Language
+) -> wire.Convergence | None:
+    """Return what the curves of the last attempt say."""
+    attempt = training[-1].attempt if training else 0
+    found = judge(
+        *(
+            [
+                Point(event.data["step"], event.data.get(name))
+                for event in events
+                if event.attempt == attempt
+            ]
+            for events, name in ((training, "loss"), (evaluation, "eval_loss"))
+        )
+    )
+    if found is None:
+        return None
+    message = sentence(f"convergence.{found.key}", language, found.params)
+    return wire.Convergence(code=found.code, message=message, params=found.params)
 
 
 def point(event: StoredEvent) -> wire.MetricPoint:

@@ -10,6 +10,7 @@ from tunesmith.spec import Int
 
 EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
 OptionalInt = Annotated[int | None, EmptyIsNone]
+OptionalSwitch = Annotated[bool | None, EmptyIsNone]
 
 
 def not_empty(values: Any) -> Any:

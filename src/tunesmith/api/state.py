@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from tunesmith.api.line_index import LineIndexes
+from tunesmith.api.shared_readings import SharedReadings
 from tunesmith.changes import Changes
 from tunesmith.daemon import Daemon
 from tunesmith.devices import Device
@@ -26,6 +28,10 @@ class ServerState:
     inventory: Callable[[], list[Device]]
     closing: threading.Event
     """The server ends: set it, then publish a change, and every stream ends."""
+    readings: SharedReadings = field(default_factory=SharedReadings)
+    """What many followers read at once."""
+    lines: LineIndexes = field(default_factory=LineIndexes)
+    """Where the lines of logs are."""
 
 
 def state_of(request: Request) -> ServerState:

@@ -1,14 +1,12 @@
 """streamTask: what happens to a task, as Server-Sent Events without gap or repeat."""
 
-import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -21,23 +19,23 @@ from tunesmith.api.event_stream import (
     last_event_id,
     nothing_more,
 )
+from tunesmith.api.event_words import event_data
 from tunesmith.api.language import RequestLanguage
-from tunesmith.api.metrics import point
 from tunesmith.api.queries import EmptyIsNone, TaskId
 from tunesmith.api.state import ServerState, State
 from tunesmith.api.task_answer import (
     download_answer,
     elapsed_seconds,
-    error_answer,
     eta_seconds,
     queue_reason,
 )
 from tunesmith.errors import NotFound
-from tunesmith.messages import Language, sentence
-from tunesmith.status import TERMINAL, Status
-from tunesmith.store import StoredEvent, TaskRecord
+from tunesmith.messages import Language
+from tunesmith.status import TERMINAL
+from tunesmith.store import TaskRecord
 
 EventId = Annotated[int, Field(ge=0)]
+SHARED_FOR = 1.0  # seconds; the elapsed time that it tells goes on
 
 router = APIRouter()
 
@@ -68,63 +66,65 @@ async def stream_task(
     return EventStream(follow(id, after or 0, state, language))
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What a follower is told next."""
+
+    events: bytes
+    last: int
+    """Id of the last event there is."""
+    snapshot: Any
+    progress: bytes
+    ended: bool
+    """It had ended before the events were read: no more will come."""
+
+
 async def follow(
     task_id: int, after: int, state: ServerState, language: Language
 ) -> AsyncIterator[bytes]:
     """Yield the task's events after `after`, then new ones until it has ended or is deleted."""
-
-    def read() -> tuple[list[StoredEvent], TaskRecord]:
-        # In this order the record is at least as new as the events.
-        return state.store.events_after(task_id, after), state.store.task(task_id)
-
     yield RETRY
     shown: Any = None  # the progress that was told last
-    ended = False  # seen before the events of this turn were read
-    while not state.closing.is_set():
-        # Taken before the store is read: what comes after the reading rings it.
-        bell = state.changes.listen()
-        try:
-            events, task = await run_in_threadpool(read)
-            for each in events:
-                yield event(each.type, event_data(each, task, language), each.id)
-                after = each.id
-            if events:
-                continue
-            if ended:
+    with state.changes.bell(task_id) as bell:
+        while not state.closing.is_set():
+            bell.take()
+            try:
+                turn = await _read(task_id, after, state, language)
+            except NotFound:  # deleted
                 return
-            if (now_shown := _snapshot(task)) != shown:
-                shown = now_shown
-                yield event("progress", progress_data(task, language, time.time()))
-            ended = task.status in TERMINAL
-            while not ended and not bell.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), HEARTBEAT_EVERY)
-                if not bell.is_set():
-                    yield HEARTBEAT
-        except NotFound:  # deleted
-            return
-        finally:
-            state.changes.forget(bell)
+            if turn.events:
+                yield turn.events
+                after = turn.last
+                continue
+            if turn.snapshot != shown:
+                shown = turn.snapshot
+                yield turn.progress
+            if turn.ended:
+                return
+            while not await bell.wait(HEARTBEAT_EVERY):
+                yield HEARTBEAT
 
 
-def event_data(stored: StoredEvent, task: TaskRecord, language: Language) -> dict[str, Any]:
-    """Return what the wire says of an event: camelCase, messages in words."""
-    data = stored.data
-    told: dict[str, Any] = {"attempt": stored.attempt, "at": stored.at}
-    match stored.type:
-        case "metrics" | "evaluation":
-            return point(stored).model_dump(by_alias=True, exclude_none=True)
-        case "status":
-            return told | _status_data(data, task, language)
-        case "warning":
-            message = sentence(f"warning.{data['code']}", language, data["params"])
-            return told | {**data, "message": message}
-        case "error":
-            error = error_answer(data, language)
-            assert error is not None
-            return told | error.model_dump(by_alias=True, include={"code", "message", "hint"})
-        case _:
-            return told | {to_camel(name): value for name, value in data.items()}
+async def _read(task_id: int, after: int, state: ServerState, language: Language) -> _Turn:
+    """Return the turn after `after`, read once for all followers that have come so far."""
+
+    def read() -> _Turn:
+        task = state.store.task(task_id)
+        ended = task.status in TERMINAL
+        if events := state.store.events_after(task_id, after):
+            task = state.store.task(task_id)  # at least as new as they are
+        told = [event(each.type, event_data(each, task, language), each.id) for each in events]
+        return _Turn(
+            b"".join(told),
+            events[-1].id if events else after,
+            _snapshot(task),
+            event("progress", progress_data(task, language, time.time())),
+            ended,
+        )
+
+    # The count is taken after the bell: a change that this reading misses rings it.
+    key = ("task", task_id, after, language, state.changes.count)
+    return await state.readings.read(key, SHARED_FOR, read)
 
 
 def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str, Any]:
@@ -144,18 +144,6 @@ def progress_data(task: TaskRecord, language: Language, now: float) -> dict[str,
         "tokensPerSecond": task.tokens_per_second,
         "download": download.model_dump(by_alias=True) if download else None,
         "queueReason": reason.model_dump(by_alias=True) if reason else None,
-    }
-
-
-def _status_data(data: dict[str, Any], task: TaskRecord, language: Language) -> dict[str, Any]:
-    status = Status(data["status"])
-    # An event read again may tell of a status that is past; the error belongs to the last one.
-    error = error_answer(task.error, language) if status is task.status else None
-    return {
-        "status": status.value,
-        "progress": task.progress,
-        "message": error.message if error else sentence(f"status.{status}", language),
-        "error": error.model_dump(by_alias=True) if error else None,
     }
 
 

@@ -25,6 +25,7 @@ def task_answer(task: TaskRecord, language: Language, *, now: float) -> wire.Tas
         dataset_path=task.dataset_path,
         output_path=task.output_path,
         training_args=task.spec.training.model_dump(mode="json"),
+        given_args=list(task.spec.given),
         gpu_config=task.spec.gpu.model_dump(mode="json"),
         command=task.command,
         log_path=task.log_path,

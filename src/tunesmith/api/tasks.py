@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from tunesmith import tasks, wire
 from tunesmith.api.envelope import Envelope, answer
+from tunesmith.api.event_stream import HEARTBEAT_EVERY
 from tunesmith.api.language import RequestLanguage
 from tunesmith.api.queries import TaskId, TaskIdAnywhere, not_empty
 from tunesmith.api.state import ServerState, State
@@ -114,11 +115,9 @@ def _shown(task: TaskRecord, state: ServerState, language: Language) -> wire.Tas
 
 async def _removed(task_id: int, state: ServerState) -> None:
     """Return when the task is gone, or when the server closes."""
-    while not state.closing.is_set():
-        bell = state.changes.listen()
-        try:
+    with state.changes.bell(task_id) as bell:
+        while not state.closing.is_set():
+            bell.take()
             if not await run_in_threadpool(state.store.exists, task_id):
                 return
-            await bell.wait()
-        finally:
-            state.changes.forget(bell)
+            await bell.wait(HEARTBEAT_EVERY)

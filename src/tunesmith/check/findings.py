@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.advice import FEW_SAMPLES
 from tunesmith.check.corpus import EXAMPLES, Repeats, ScannedFile, ScannedSplit, conflicts
 from tunesmith.check.encoding import UTF8_BOM, needs_rewriting
 from tunesmith.check.quality import Rule
 from tunesmith.check.report import Diversity, Finding, Lengths, Place, Severity, Verdict
 
-FEW_SAMPLES = 1000  # the specification's advice
 # Parts of the data set.
 ENDS_PROPERLY = 0.8  # of the long answers: then one that does not is suspicious
 LABELS = 0.5  # one-character answers: then they are meant

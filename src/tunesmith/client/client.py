@@ -29,16 +29,23 @@ from tunesmith.spec import TaskRequest
 from tunesmith.status import TERMINAL, Status
 from tunesmith.wire import (
     Argument,
+    CheckedTask,
     Device,
+    DirectoryList,
     Health,
     InspectedModel,
+    LogMatch,
+    LogMatches,
     MemoryPlan,
     MemoryRun,
     Metrics,
     ModelList,
     Preview,
     Task,
+    TaskEvent,
+    TaskEvents,
     TaskPage,
+    TaskStatistics,
 )
 
 TIMEOUT = 30.0  # seconds for an answer
@@ -131,6 +138,12 @@ class Client:
             request = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
         return self._server.ask(Task, "POST", "/finetuning/createTask", body=dict(request))
 
+    def check_task(self, request: TaskRequest | Mapping[str, Any]) -> CheckedTask:
+        """Return what `create_task_from` would make, and what is unusual; creates nothing."""
+        if isinstance(request, TaskRequest):
+            request = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return self._server.ask(CheckedTask, "POST", "/finetuning/checkTask", body=dict(request))
+
     def task(self, task_id: int) -> Task:
         return self._server.ask(Task, "GET", "/finetuning/getTask", id=task_id)
 
@@ -175,6 +188,10 @@ class Client:
             if page * answer.page_size >= answer.total or not answer.items:
                 return
             page += 1
+
+    def statistics(self) -> TaskStatistics:
+        """Return how many tasks have each status, and which base models they use."""
+        return self._server.ask(TaskStatistics, "GET", "/finetuning/getTaskStatistics")
 
     def stop_task(self, task_id: int) -> Task:
         """Ask a task to end; it saves what it has. Raises Conflict if it has ended already."""
@@ -229,6 +246,35 @@ class Client:
             raise Unreachable(url=self.url) from None
         finally:
             draft.unlink(missing_ok=True)
+
+    def search_log(
+        self, task_id: int, query: str = "", *, ignore_case: bool = False, errors: bool = False
+    ) -> Iterator[LogMatch]:
+        """Yield the lines of the log that hold `query`, or with `errors` those that tell of one."""
+        asked: dict[str, Any] = {
+            "query": query,
+            "kind": "error" if errors else "text",
+            "ignoreCase": str(ignore_case).lower(),
+            "from": 0,
+        }
+        while asked["from"] is not None:
+            found = self._server.ask(
+                LogMatches, "GET", "/finetuning/searchTaskLog", id=task_id, **asked
+            )
+            yield from found.matches
+            asked["from"] = found.next
+
+    def events(self, task_id: int, after: int = 0) -> list[TaskEvent]:
+        """Return what has happened to a task after event `after`, without metrics, in words."""
+        told: list[TaskEvent] = []
+        while True:
+            page = self._server.ask(
+                TaskEvents, "GET", "/finetuning/getTaskEvents", id=task_id, after=after
+            )
+            told += page.events
+            if not page.truncated:
+                return told
+            after = page.events[-1].id
 
     def metrics(self, task_id: int, max_points: int | None = None) -> Metrics:
         """Return the series of a task, thinned to `max_points` by the server."""
@@ -348,6 +394,16 @@ class Client:
     def memory_history(self) -> list[MemoryRun]:
         """Return planned and measured memory of past runs, the newest first."""
         return self._server.ask(list[MemoryRun], "GET", "/finetuning/getMemoryHistory")
+
+    def list_directory(self, path: str | Path = "", *, show_hidden: bool = False) -> DirectoryList:
+        """Return what is in a directory of the server's machine; "" lists the allowed roots."""
+        return self._server.ask(
+            DirectoryList,
+            "GET",
+            "/finetuning/listDirectory",
+            path=str(path),
+            showHidden=str(show_hidden).lower(),
+        )
 
     def devices(self) -> list[Device]:
         return self._server.ask(list[Device], "GET", "/finetuning/getDeviceList")

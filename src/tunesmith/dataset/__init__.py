@@ -2,7 +2,7 @@
 
 from tunesmith.dataset.check import CheckResult, check
 from tunesmith.dataset.conversation import Conversation, Turn
-from tunesmith.dataset.dataset import Dataset, open_dataset
+from tunesmith.dataset.dataset import Dataset, has_known_ending, has_training_file, open_dataset
 from tunesmith.dataset.record import BadRowList
 from tunesmith.dataset.row_problem import BadRow, ends_file
 from tunesmith.dataset.rows import read_conversations, read_rows, unit_of
@@ -18,6 +18,8 @@ __all__ = [
     "Turn",
     "check",
     "ends_file",
+    "has_known_ending",
+    "has_training_file",
     "open_dataset",
     "question_key",
     "read_conversations",

@@ -106,6 +106,19 @@ def open_dataset(path: Path, split: Mapping[str, float] | None = None, seed: int
     return Dataset(path, files, split, seed)
 
 
+def has_training_file(directory: Path) -> bool:
+    """Whether `directory` looks like a data set's, by the names of its files."""
+    try:
+        return any((directory / f"train{ending}").is_file() for ending in ENDINGS)
+    except OSError:  # it may not be looked into
+        return False
+
+
+def has_known_ending(file: Path) -> bool:
+    """Whether `file` may be a data set of one file, by its name."""
+    return file.suffix.lower() in ENDINGS
+
+
 def _files(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {"train": path}
@@ -122,5 +135,5 @@ def _files(path: Path) -> dict[str, Path]:
             files[split] = there[0]
     if "train" not in files:
         found = sorted(file.name for file in path.iterdir())[:MOST_SHOWN]
-        raise RunFailure("dataset_no_train", path=str(path), found=found)
+        raise RunFailure("dataset_no_train", path=str(path), found=found or {"code": "nothing"})
     return files

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 Language = Literal["zh", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
 
 @cache
@@ -39,7 +40,11 @@ def sentence(key: str, language: Language, params: Mapping[str, Any] | None = No
 
 def hint(code: str, language: Language, params: Mapping[str, Any] | None = None) -> str | None:
     """Return what to do about `code`, or None where nothing general can be said."""
-    key = f"hint.{code}"
+    return text_of(f"hint.{code}", language, params)
+
+
+def text_of(key: str, language: Language, params: Mapping[str, Any] | None = None) -> str | None:
+    """Return the text of a key that there need not be, None where there is none."""
     return sentence(key, language, params) if key in catalogue(language) else None
 
 

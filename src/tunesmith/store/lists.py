@@ -1,10 +1,11 @@
-"""A page of the task list: filters, order, total."""
+"""A page of the task list: filters, order, total; and the figures of the whole list."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from tunesmith.status import Status
 from tunesmith.store.records import TaskQuery, TaskRecord
 from tunesmith.store.rows import select_tasks, task_record
 from tunesmith.store.tables import tasks
@@ -41,6 +42,28 @@ def read_page(connection: Connection, query: TaskQuery) -> tuple[list[TaskRecord
     on_page = ids.subquery()
     rows = select_tasks().join(on_page, on_page.c.id == tasks.c.id).order_by(*order)
     return [task_record(row) for row in connection.execute(rows)], total
+
+
+def read_counts(connection: Connection) -> dict[Status, int]:
+    """Return how many tasks have each status, without those whose deletion was requested."""
+    # Grouped by status, SQLite would read every row; so each count comes from an index alone.
+    visible = tasks.c.delete_requested_at.is_(None)
+    counted = select(func.count()).select_from(tasks).where(visible)
+    each = (counted.where(tasks.c.status == status).scalar_subquery() for status in Status)
+    return dict(zip(Status, connection.execute(select(*each)).one(), strict=True))
+
+
+def read_base_models(connection: Connection, limit: int) -> list[str]:
+    """Return the base models that tasks use, as users gave them, the latest first."""
+    # IS NULL would have SQLite take the index of the list's order, and then read every row.
+    query = (
+        select(tasks.c.base_model)
+        .where(func.coalesce(tasks.c.delete_requested_at, 0) == 0)
+        .group_by(tasks.c.base_model)
+        .order_by(func.max(tasks.c.id).desc())
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
 
 
 def _filters(query: TaskQuery) -> list[ColumnElement[bool]]:

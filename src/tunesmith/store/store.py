@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    and_,
     bindparam,
     delete,
     func,
@@ -27,8 +28,9 @@ from tunesmith.events import Download, Event, Phase, Progress
 from tunesmith.memory_plan.history import RUNS_AT_MOST, MemoryRun
 from tunesmith.spec import Spec
 from tunesmith.status import TERMINAL, Status, advance
+from tunesmith.store.curves import Curves, read_curves
 from tunesmith.store.database import open_database
-from tunesmith.store.lists import LARGEST, read_page
+from tunesmith.store.lists import LARGEST, read_base_models, read_counts, read_page
 from tunesmith.store.records import AttemptRecord, NewTask, StoredEvent, TaskQuery, TaskRecord
 from tunesmith.store.rows import (
     UNREPORTED,
@@ -140,14 +142,18 @@ class Store:
 
     def counts(self) -> dict[Status, int]:
         """Return how many tasks have each status, without those whose deletion was requested."""
-        query = (
-            select(tasks.c.status, func.count())
-            .where(tasks.c.delete_requested_at.is_(None))
-            .group_by(tasks.c.status)
-        )
         with self._read() as connection:
-            found = {Status(status): count for status, count in connection.execute(query)}
-        return {status: found.get(status, 0) for status in Status}
+            return read_counts(connection)
+
+    def base_models(self, limit: int = 100) -> list[str]:
+        """Return the base models that tasks use, as users gave them, the latest first."""
+        with self._read() as connection:
+            return read_base_models(connection, limit)
+
+    def curves(self, ids: Sequence[int], points: int) -> dict[int, Curves]:
+        """Return the losses of tasks in at most `points` points each; of those there are."""
+        with self._read() as connection:
+            return read_curves(connection, [each for each in ids if _storable(each)], points)
 
     def set_status(self, task: TaskRecord, new: Status, **changes: Any) -> TaskRecord | None:
         """Give a task its next status, and change other columns with it.
@@ -296,9 +302,13 @@ class Store:
         """Return a task's events with an id above `after`, in the order they came."""
         return self._events(task_id, event_table.c.id > min(after, LARGEST), limit)
 
-    def events_of_types(self, task_id: int, types: Sequence[str]) -> list[StoredEvent]:
-        """Return all events of a task that have one of `types`, in the order they came."""
-        return self._events(task_id, event_table.c.type.in_(types), None)
+    def events_of_types(
+        self, task_id: int, types: Sequence[str], *, after: int = 0, limit: int | None = None
+    ) -> list[StoredEvent]:
+        """Return a task's events of `types` with an id above `after`, in the order they came."""
+        wanted = and_(event_table.c.type.in_(types), event_table.c.id > min(after, LARGEST))
+        # `+ 0`: asked for the order of ids, SQLite reads all events instead of the index by type.
+        return self._events(task_id, wanted, limit, order=event_table.c.id + 0)
 
     def last_event_id(self, task_id: int) -> int:
         """Return the id of a task's newest event, 0 if it has none."""
@@ -340,12 +350,16 @@ class Store:
             return [MemoryRun(**row._asdict()) for row in connection.execute(query)]
 
     def _events(
-        self, task_id: int, wanted: ColumnElement[bool], limit: int | None
+        self,
+        task_id: int,
+        wanted: ColumnElement[bool],
+        limit: int | None,
+        order: ColumnElement[int] = event_table.c.id,
     ) -> list[StoredEvent]:
         query = (
             select_events()
             .where(event_table.c.task_id == task_id, wanted)
-            .order_by(event_table.c.id)
+            .order_by(order)
             .limit(limit)
         )
         with self._read() as connection:

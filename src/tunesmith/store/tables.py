@@ -81,6 +81,7 @@ tasks = Table(
     # by status (and name), and by name.
     Index("tasks_by_status", "status", "delete_requested_at", "id", "search_name"),
     Index("tasks_by_id", "delete_requested_at", "id", "search_name"),
+    Index("tasks_by_base_model", "base_model", "delete_requested_at", "id"),
     sqlite_autoincrement=True,  # an id is never given twice, even after the last task is deleted
 )
 
@@ -139,5 +140,7 @@ events = Table(
     Column("step", BigInteger),
     Column("data", _Json, nullable=False),
     Index("events_of_task", "task_id", "id"),
+    # A long training has thousands of metrics between two events of other types.
+    Index("events_by_type", "task_id", "type", "id"),
     sqlite_autoincrement=True,  # clients resume after an id: it must not come again
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tunesmith.advice import LARGE_MODEL, LARGE_MODEL_LEARNING_RATE
 from tunesmith.base_model import inspect, positions_of
 from tunesmith.prompt.tokenizer import load_tokenizer
 from tunesmith.spec import Spec
@@ -16,8 +17,6 @@ from tunesmith.trainer.report import Report
 
 if TYPE_CHECKING:
     from tunesmith.trainer.sharding import Sharded
-
-LARGE_MODEL, LARGE_MODEL_LEARNING_RATE = 12.5e9, 5e-5  # the specification's, from "13B" on
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.advice import FEW_SAMPLES
 from tunesmith.dataset import (
     BadRowList,
     Dataset,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tunesmith.trainer.loading import Loaded
     from tunesmith.trainer.loop import Outcome
 
-ADVISED_SAMPLES = 1000  # the specification's
 BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output has all
 SPLIT, BAD_ROWS = "split.json", "bad_rows.jsonl"
 
@@ -86,7 +86,7 @@ def run(
     left_out = BadRowList()
     with stop.at_once():
         dataset, counts = _check(spec, report, left_out)
-    if counts["train"] < ADVISED_SAMPLES:
+    if counts["train"] < FEW_SAMPLES:
         report.warning("few_samples", count=counts["train"])
 
     environment.prepare()

@@ -70,7 +70,7 @@ def test_an_unknown_route_and_a_wrong_method_are_answered_in_the_envelope(api):
     assert (response.status_code, response.json()["code"]) == (405, 405)
     assert response.headers["allow"] == "POST"
     assert api("GET", "/finetuning/getTask/").status_code == 404
-    assert api("GET", "/nowhere").json()["code"] == 404
+    assert api("GET", "/nowhere.json").json()["code"] == 404
 
 
 def test_an_unknown_error_has_a_number_that_the_log_knows(state, caplog):

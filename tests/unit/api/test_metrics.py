@@ -4,6 +4,7 @@ from tests.unit.api.parts import reported, started, stored
 from tunesmith import wire
 from tunesmith.api.metrics import thinned
 from tunesmith.events import Evaluation, Metrics
+from tunesmith.status import Status
 from tunesmith.store import StoredEvent
 
 
@@ -42,6 +43,21 @@ def test_the_curves_hold_training_and_evaluation_points(api, state):
 def test_a_task_without_metrics_has_empty_curves(api, state):
     data = api.data("getTaskMetrics", id=stored(state).id, maxPoints="")
     assert (data["training"], data["evaluation"], data["total"]) == ([], [], 0)
+
+
+def test_what_the_curves_of_the_last_attempt_say_comes_in_words(api, state):
+    task = started(state, stored(state))
+    assert api.data("getTaskMetrics", id=task.id)["convergence"] is None
+    reported(state, task, *(metrics(step, loss=3 - step / 100) for step in range(100)))
+    data = api.data("getTaskMetrics", id=task.id, maxPoints=10)
+    found = wire.Metrics.model_validate(data).convergence
+    assert found.code == "falling"
+    assert found.message.startswith("The loss is still falling (lately from 2.")
+    again = started(state, state.store.set_status(state.store.task(task.id), Status.PENDING))
+    reported(state, again, metrics(1))
+    data = api.data("getTaskMetrics", id=task.id, lang="zh")
+    assert data["convergence"]["params"] == {"points": 1}
+    assert data["convergence"]["message"].startswith("曲线还太短（1 个点）")
 
 
 def test_the_server_thins_and_says_how_many_there_are(api, state):

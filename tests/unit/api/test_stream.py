@@ -1,3 +1,4 @@
+import contextlib
 import json
 import threading
 import time
@@ -7,6 +8,7 @@ import pytest
 
 from tests.unit.api.parts import TOKEN, events_of, reported, served, started, stored, wait_until
 from tunesmith.api import stream
+from tunesmith.api.session import COOKIE, new_session
 from tunesmith.events import Checkpoint, Failed, Metrics, Phase, PhaseChanged, Planned, Warned
 from tunesmith.status import Status
 
@@ -202,5 +204,68 @@ def test_a_silent_stream_shows_that_it_lives_and_a_left_one_is_forgotten(state, 
     with open_stream(url, task.id) as response:
         lines = response.iter_lines()
         assert [next(line for line in lines if line.startswith(":")) for _ in range(3)]
-        assert len(state.changes._waiting) == 1
-    wait_until(lambda: not state.changes._waiting)
+        assert len(state.changes._bells) == 1
+    wait_until(lambda: not state.changes._bells)
+
+
+def test_a_task_that_ends_while_its_events_are_read_is_told_to_its_end(state, url, monkeypatch):
+    task = started(state, stored(state))
+    read = type(state.store).events_after
+    ended = threading.Event()
+
+    def end_after_reading(store, task_id, after):
+        found = read(store, task_id, after)
+        if not found and not ended.is_set():
+            ended.set()
+            store.set_status(store.task(task_id), Status.COMPLETED)
+            store.append_event(task_id, 1, "exited", {"exit_code": 0}, 1010.0)
+            threading.Timer(0.2, state.changes.publish).start()  # the daemon does so later
+        return found
+
+    monkeypatch.setattr(type(state.store), "events_after", end_after_reading)
+    with open_stream(url, task.id) as response:
+        told = kept(events_of(response))
+    assert ended.is_set()
+    assert [name for name, _ in told][-2:] == ["status", "exited"]
+    assert told[-2][1]["status"] == "completed"
+
+
+def test_followers_that_have_come_as_far_share_what_is_read(state, url, monkeypatch):
+    task = started(state, stored(state))
+    read = []
+    monkeypatch.setattr(
+        type(state.store), "events_after", counting(type(state.store).events_after, read)
+    )
+    with contextlib.ExitStack() as streams:
+        followers = [
+            events_of(streams.enter_context(open_stream(url, task.id, task.last_event_id)))
+            for _ in range(20)
+        ]
+        for events in followers:
+            next(events)
+        before = len(read)
+        reported(state, task, metrics(1))
+        told = [next(events) for events in followers]
+    assert {event.event for event in told} == {"metrics"}
+    assert len({event.id for event in told}) == 1
+    # The event, and that there is no more; once for all, or for few that came late.
+    assert len(read) - before < 10
+
+
+def counting(call, calls):
+    def counted(*arguments, **options):
+        calls.append(arguments)
+        return call(*arguments, **options)
+
+    return counted
+
+
+def test_a_browser_follows_with_its_cookie_in_the_language_of_the_query(state, url):
+    task = ended_task(state)
+    cookie = f"{COOKIE}={new_session(TOKEN, time.time())}"
+    address = f"{url}/finetuning/streamTask"
+    for language, message in (("en", "Waits for its turn"), ("zh", "待执行"), ("xx", "待执行")):
+        params = {"id": task.id, "lang": language}
+        with httpx.stream("GET", address, params=params, headers={"cookie": cookie}) as response:
+            assert response.status_code == 200
+            assert json.loads(next(events_of(response)).data)["message"] == message

@@ -25,6 +25,7 @@ def test_a_created_task_is_answered_whole_and_the_daemon_woken(api, state, body)
     assert task["trainingArgs"]["per_device_train_batch_size"] == 2
     assert task["trainingArgs"]["lora_r"] == 16
     assert "batch_size" not in task["trainingArgs"]
+    assert task["givenArgs"] == ["max_steps", "per_device_train_batch_size"]
     assert task["gpuConfig"] == {
         "cuda_visible_devices": "",
         "memory_optimization": False,

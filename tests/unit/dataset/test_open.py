@@ -9,6 +9,7 @@ import pytest
 from tests.unit.dataset.files import ROW, rows, write
 from tunesmith.dataset import check, open_dataset, read_conversations
 from tunesmith.errors import RunFailure
+from tunesmith.messages import sentence
 
 PARTS = {"train": 0.8, "validation": 0.15, "test": 0.05}
 
@@ -40,6 +41,13 @@ def test_one_file_is_all_training(tmp_path):
     write(tmp_path / "valid.jsonl", ROW)
     splits = open_dataset(file).splits
     assert list(splits) == ["train"] and splits["train"].file == file
+
+
+@pytest.mark.parametrize(("language", "told"), [("zh", "内容：（空）"), ("en", "holds nothing")])
+def test_of_an_empty_directory_it_is_said_that_nothing_is_there(tmp_path, language, told):
+    found = failure(tmp_path)
+    assert told in sentence(found.code, language, found.params)
+    assert told in sentence(f"field.{found.code}", language, found.params)
 
 
 def test_what_is_not_there_is_told_apart(tmp_path):

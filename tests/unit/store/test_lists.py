@@ -157,6 +157,31 @@ def test_what_the_daemon_asks_for_is_found_without_reading_all(
     assert "SCAN specs" not in plan
 
 
+def test_statistics_and_the_events_of_a_type_come_from_an_index(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'tunesmith.db'}")
+    store = Store(engine)
+    task = store.insert(new_task())
+    (counts,) = plans_of(engine, store.counts)
+    (models,) = plans_of(engine, store.base_models)
+    (told,) = plans_of(engine, lambda: store.events_of_types(task.id, ("status", "phase")))
+    drawn = plans_of(engine, lambda: store.curves([task.id], 60))
+    store.close()
+    assert counts.count("USING COVERING INDEX tasks_by_status") == len(Status)
+    assert "USING COVERING INDEX tasks_by_base_model" in models
+    assert "USING INDEX events_by_type" in told
+    assert all("COVERING INDEX events_by_type" in plan for plan in drawn)
+    assert not any("SCAN events" in plan for plan in drawn)
+
+
+def test_base_models_in_use_come_latest_first_and_once(store: Store) -> None:
+    for name in ("a", "b", "a", "c", "b", "d"):
+        store.insert(new_task(base_model=name))
+    deleted = store.task(6)
+    assert store.update(deleted, delete_requested_at=1.0)
+    assert store.base_models() == ["b", "c", "a"]
+    assert store.base_models(limit=2) == ["b", "c"]
+
+
 def plans_of(engine: Engine, call: Callable[[], object]) -> list[str]:
     """Return SQLite's plan of every SELECT that `call` makes."""
     seen = []
