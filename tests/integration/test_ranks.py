@@ -26,6 +26,8 @@ LEARNING: dict[str, Any] = {
     "logging_steps": 1,
     "save_steps": 3,
     "eval_steps": 4,
+    # Losses are compared to 1e-5; where a CPU has bf16, a run would take that.
+    "dtype": "fp32",
 }
 END_WITHIN = 10  # seconds, from a rank's death to the end of the task
 
