@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from hatch_build import SKIP
 from hatch_build import Console as Build
@@ -13,10 +13,7 @@ from tests.browser import chromium
 from tests.browser.console import FLAGS, Console, visit
 from tunesmith.wire import Task
 
-PATIENCE = 60_000  # milliseconds until what a page shall show counts as never shown
 ROOT = Path(__file__).parents[2]
-
-expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="package")
@@ -73,5 +70,4 @@ def failed(console: Console) -> Task:
 def page(browser: Browser, console: Console) -> Iterator[Page]:
     """A page of somebody who is signed in and reads Chinese."""
     with visit(browser, console) as page:
-        page.set_default_timeout(PATIENCE)
         yield page

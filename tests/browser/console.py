@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.integration.runs import ROWS
 from tests.integration.server import Server, until
@@ -16,6 +24,7 @@ from tests.tiny_models import make_tiny_model
 from tunesmith import Client
 from tunesmith.wire import Task
 
+PATIENCE = 60_000  # milliseconds until what a page shall show counts as never shown
 Theme = Literal["light", "dark"]
 Language = Literal["zh", "en"]
 LOCALES = {"zh": "zh-CN", "en": "en-US"}
@@ -32,6 +41,9 @@ LONG_NAME = "samples-without-room-for-an-answer-" * 3
 SIZE = {"width": 1440, "height": 900}
 # What the browser says about answers that are meant: a wrong token, a server that was ended.
 OF_ANSWERS = ("Failed to load resource", "net::ERR_")
+
+
+expect.set_options(timeout=PATIENCE)
 
 
 class Site:
@@ -153,6 +165,7 @@ def visit(
     """A page in a browser of its own, with nothing open yet."""
     usual = {"locale": LOCALES[language], "color_scheme": theme, "viewport": SIZE}
     context = browser.new_context(base_url=console.url, **{**usual, **options})
+    context.set_default_timeout(PATIENCE)
     try:
         if signed_in:
             sign_in(context, console)

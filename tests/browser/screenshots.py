@@ -5,6 +5,7 @@ make screenshots ARGS="--root DIR"        where its data is, as some pages show 
 """
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from examples.persona.base_model import prepare
+from examples.persona.base_model import NAME, prepare
 from tests.browser import chromium
 from tests.browser.console import FLAGS, LOCALES, Console, Language, Site, Theme, visit
 from tests.integration.server import until
@@ -23,52 +24,72 @@ from tests.integration.server import until
 REPOSITORY = Path(__file__).parents[2]
 PERSONA = REPOSITORY / "examples" / "persona"
 TARGET = REPOSITORY / "docs" / "screenshots"
-PATIENCE = 3600.0  # seconds for a training, on a machine that does other things
+TRAINING = 3600.0  # seconds for one, on a machine that does other things
 SETTLED = 800  # milliseconds, for what is drawn after the page is there
 TAGS = {"zh": "zh-CN", "en": "en"}
 USUAL: dict[str, Any] = {
-    "num_train_epochs": 3,
+    "num_train_epochs": 2,
     "learning_rate": 1e-3,
     "lr_scheduler_type": "linear",
     "lora_dropout": 0.0,
     "max_seq_length": 128,
     "logging_steps": 1,
-    "eval_steps": 10,
-    "save_steps": 40,
+    "eval_steps": 8,
+    "save_steps": 20,
 }
 
 
-class Workshop(Console):
+class Workshop(Site):
     """A server that has done some work, and is doing some."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root, TUNESMITH_CPU_TASKS="1")
-        self.model = prepare(self.server.data_dir / "models")
-        self.persona = root / "datasets" / "persona"
-        self.persona.mkdir(parents=True)
+        super().__init__(root)
+        self.data_sets = root / "datasets"
+        self.model = self.server.data_dir / "models" / NAME
+        self.ids: dict[str, int] = {}
+
+    def prepare(self) -> None:
+        """Put the base model and the data where the server finds them."""
+        prepare(self.model.parent)
+        persona, medical = self.data_sets / "persona", self.data_sets / "medical-qa"
+        persona.mkdir(parents=True)
         for file in PERSONA.glob("*.jsonl"):
-            shutil.copy(file, self.persona)
-        self.medical = shutil.copytree(self.too_long, root / "datasets" / "medical-qa")
-        shutil.rmtree(self.data_sets)
+            shutil.copy(file, persona)
+        medical.mkdir()
+        row = {"instruction": "1" * 80, "input": "", "output": "An answer that does not fit."}
+        (medical / "train.jsonl").write_text("\n".join([json.dumps(row)] * 20), encoding="utf-8")
 
     def work(self) -> None:
         """Train until there is something to see of every kind."""
-        self.completed = self.submit("persona-lora-r16", self.persona, **USUAL, lora_r=16)
-        self.failed = self.submit("medical-qa", self.medical, max_seq_length=64)
-        self.other = self.submit("persona-lora-r4", self.persona, **{**USUAL, "lora_r": 4})
-        stopped = self.submit("persona-two-epochs", self.persona, **USUAL)
+        self.train("persona-lora-r16", "persona", lora_r=16)
+        self.train("medical-qa", "medical-qa", max_seq_length=64)
+        self.train("persona-lora-r4", "persona", lora_r=4)
+        stopped = self.train("persona-two-epochs", "persona")
         self.reaches(stopped, 12)
         with self.client() as client:
             client.stop_task(stopped)
-        self.running = self.submit(
-            "persona-long", self.persona, **{**USUAL, "num_train_epochs": 20, "lora_r": 32}
-        )
-        self.submit("medical-qa-longer", self.medical, max_seq_length=256)
-        self.submit("persona-full", self.persona, **{**USUAL, "method": "full"})
-        self.reaches(self.running, 45)
+        running = self.train("persona-long", "persona", num_train_epochs=20, lora_r=32)
+        self.train("medical-qa-longer", "medical-qa", max_seq_length=256)
+        self.train("persona-full", "persona", method="full", learning_rate=2e-5)
+        self.reaches(running, 30)
+
+    def train(self, name: str, data: str, **arguments: Any) -> int:
+        with self.client() as client:
+            task = client.create_task(
+                name,
+                str(self.model),
+                str(self.data_sets / data),
+                training_args={**USUAL, **arguments},
+            )
+            return task.id
 
     def reaches(self, id: int, step: int) -> None:
-        until(lambda: (self.task(id).step or 0) >= step, f"task {id} is at {step}", PATIENCE)
+        until(lambda: (self.task(id).step or 0) >= step, f"task {id} is at {step}", TRAINING)
+
+    def look(self) -> None:
+        """Learn the ids of the tasks."""
+        with self.client() as client:
+            self.ids = {task.name: task.id for task in client.iter_tasks()}
 
 
 class Shot(NamedTuple):
@@ -83,9 +104,9 @@ class Shot(NamedTuple):
 def shots(site: Workshop) -> Iterator[Shot]:
     def fill(page: Page) -> None:
         page.locator("[data-field=name] input").fill("persona-qa")
-        page.get_by_role("button", name=site.model.name).first.click()
+        page.get_by_role("button", name=NAME).first.click()
         path = page.locator("[data-field=datasetPath] input")
-        path.fill(str(site.persona))
+        path.fill(str(site.data_sets / "persona"))
         path.press("Tab")
         expect(page.locator("[data-field=datasetPath] table")).to_be_visible()
 
@@ -100,16 +121,20 @@ def shots(site: Workshop) -> Iterator[Shot]:
         page.get_by_role("toolbar").get_by_role("textbox").first.fill("eval_loss")
         expect(page.locator("mark").first).to_be_visible()
 
+    completed, other, running, failed = (
+        site.ids[name]
+        for name in ("persona-lora-r16", "persona-lora-r4", "persona-long", "medical-qa")
+    )
     yield Shot("sign-in", "/sign-in", signed_in=False)
     yield Shot("tasks", "/tasks")
     yield Shot("tasks-dark", "/tasks", theme="dark")
     yield Shot("create", "/tasks/new", fill)
     yield Shot("create-arguments", "/tasks/new", more)
-    yield Shot("task", f"/tasks/{site.running}", charts=True)
-    yield Shot("task-dark", f"/tasks/{site.completed}", theme="dark", charts=True)
-    yield Shot("failure", f"/tasks/{site.failed}")
-    yield Shot("log", f"/tasks/{site.completed}/log", search)
-    yield Shot("compare", f"/compare?ids={site.completed},{site.other}", charts=True)
+    yield Shot("task", f"/tasks/{running}", charts=True)
+    yield Shot("task-dark", f"/tasks/{completed}", theme="dark", charts=True)
+    yield Shot("failure", f"/tasks/{failed}")
+    yield Shot("log", f"/tasks/{completed}/log", search)
+    yield Shot("compare", f"/compare?ids={completed},{other}", charts=True)
     yield Shot("machine", "/machine")
     yield Shot("help", "/help")
 
@@ -130,8 +155,9 @@ def take(browser: Browser, site: Site, shot: Shot, language: Language) -> None:
 
 
 @contextmanager
-def gpus(root: Path) -> Iterator[Site]:
+def gpus() -> Iterator[Site]:
     """A machine that says it has four GPUs, with tasks on three of them and one that waits."""
+    root = Path(tempfile.mkdtemp(prefix="tunesmith-"))
     console = Console(root, TUNESMITH_DEVICES="simulated:4x24GiB").start()
     try:
         with console.client() as client:
@@ -147,6 +173,7 @@ def gpus(root: Path) -> Iterator[Site]:
         yield console
     finally:
         console.server.close()
+        shutil.rmtree(root)
 
 
 def main() -> int:
@@ -154,19 +181,22 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--root", type=Path, help="default: a temporary directory")
-    root: Path | None = parser.parse_args().root
-    if root is None:
-        root = Path(tempfile.mkdtemp(prefix="tunesmith-"))
-    else:
-        root.mkdir(parents=True)  # it is removed at the end
+    given: Path | None = parser.parse_args().root
+    root = given or Path(tempfile.mkdtemp(prefix="tunesmith-"))
     executable = chromium.find()
     if executable is None:
         print(chromium.LACKING, file=sys.stderr)
         return 1
-    site = Workshop(root).start()
+    site = Workshop(root)
+    new = not site.model.exists()
+    if new:
+        site.prepare()
+    site.start()
     try:
-        site.work()
-        with sync_playwright() as playwright, gpus(root / "gpus") as with_gpus:
+        if new:
+            site.work()
+        site.look()
+        with sync_playwright() as playwright, gpus() as with_gpus:
             browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
             shutil.rmtree(TARGET, ignore_errors=True)
             TARGET.mkdir()
@@ -176,8 +206,11 @@ def main() -> int:
                 take(browser, with_gpus, Shot("machine-gpus", "/machine"), language)
             browser.close()
     finally:
-        site.server.close()
-        shutil.rmtree(root)
+        if given:
+            site.server.kill()  # what it trains goes on
+        else:
+            site.server.close()
+            shutil.rmtree(root)
     return 0
 
 

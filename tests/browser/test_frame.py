@@ -94,13 +94,3 @@ def test_another_page_has_the_focus_at_its_beginning(page: Page) -> None:
     page.get_by_role("navigation", name="主导航").get_by_role("link", name="微调任务").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("微调任务")
     expect(page.get_by_role("main")).to_be_focused()
-
-
-def test_a_server_that_is_gone_is_told_and_that_it_is_back(page: Page, console: Console) -> None:
-    page.goto("/tasks")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    lost = page.get_by_text("与服务器的连接已断开")
-    console.server.kill()
-    expect(lost).to_be_visible()
-    console.server.start()
-    expect(lost).to_be_hidden()

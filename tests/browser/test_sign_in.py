@@ -47,8 +47,8 @@ def test_signing_out_ends_it(page: Page, console: Console) -> None:
 
 
 def test_where_to_go_on_is_an_address_of_this_console(browser: Browser, console: Console) -> None:
-    for elsewhere in ("//example.com/", "https://example.com/", "/\\example.com"):
-        with visit(browser, console, signed_in=False) as page:
+    with visit(browser, console, signed_in=False) as page:
+        for elsewhere in ("//example.com/", "https://example.com/", "/\\example.com"):
             page.goto(f"/sign-in?next={elsewhere}")
             enter(page, console.server.token)
             expect(page).to_have_url(f"{console.url}/tasks")
