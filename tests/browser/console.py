@@ -102,7 +102,12 @@ class Console(Site):
 
     def begin(self) -> None:
         """Create the tasks `done` and `failed`."""
-        often = {"num_train_epochs": 3, "logging_steps": 1, "eval_steps": 4, "learning_rate": 2e-3}
+        often: dict[str, Any] = {
+            "num_train_epochs": 3,
+            "logging_steps": 1,
+            "eval_steps": 4,
+            "learning_rate": 2e-3,
+        }
         self.done = self.submit("客服问答 <b>done</b>", **often)
         self.failed = self.submit(LONG_NAME, self.too_long, max_seq_length=64)
 
