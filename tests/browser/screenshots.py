@@ -118,7 +118,7 @@ def shots(site: Workshop) -> Iterator[Shot]:
         page.mouse.wheel(0, -16)
 
     def search(page: Page) -> None:
-        page.get_by_role("toolbar").get_by_role("textbox").first.fill("eval_loss")
+        page.get_by_role("toolbar").get_by_role("textbox").first.fill("eval loss")
         expect(page.locator("mark").first).to_be_visible()
 
     completed, other, running, failed = (
