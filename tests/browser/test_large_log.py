@@ -49,6 +49,19 @@ def numbers(page: Page) -> list[int]:
     return found
 
 
+def settled(page: Page) -> list[int]:
+    """Return the numbers of the lines that are seen when they no longer move."""
+    seen: list[int] = []
+
+    def stand() -> bool:
+        before = list(seen)
+        seen[:] = numbers(page)
+        return before == seen
+
+    until(stand, "the lines stand")
+    return seen
+
+
 def lines_of(page: Page) -> Locator:
     return page.get_by_role("region", name="日志内容")
 
@@ -66,7 +79,7 @@ def test_an_address_leads_to_its_line(page: Page, task: Task) -> None:
 def test_the_wheel_passes_no_line(page: Page, task: Task) -> None:
     page.goto(f"/tasks/{task.id}/log?line=1000000")
     expect(lines_of(page)).to_contain_text("line 1000000")
-    before = numbers(page)
+    before = settled(page)
     lines_of(page).hover()
     page.mouse.wheel(0, 400)
     after = before[0] + 20
@@ -114,7 +127,7 @@ def test_lines_out_of_sight_are_copied_too(browser: Browser, console: Console, t
         for _ in range(10):
             page.mouse.wheel(0, 600)
             page.wait_for_timeout(50)
-        expect(lines_of(page)).to_contain_text("line 500300")
+        until(lambda: 500_300 in settled(page), "line 500300 is seen")
         lines_of(page).get_by_text("line 500300", exact=True).click(modifiers=["Shift"])
         page.keyboard.press("Control+c")
         copied = page.evaluate("navigator.clipboard.readText()").splitlines()
