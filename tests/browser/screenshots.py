@@ -63,7 +63,7 @@ class Workshop(Site):
         """Train until there is something to see of every kind."""
         self.train("persona-lora-r16", "persona", lora_r=16)
         self.train("medical-qa", "medical-qa", max_seq_length=64)
-        self.train("persona-lora-r4", "persona", lora_r=4)
+        self.train("persona-lora-r4", "persona", lora_r=4, learning_rate=3e-4)
         stopped = self.train("persona-two-epochs", "persona")
         self.reaches(stopped, 12)
         with self.client() as client:
@@ -107,7 +107,7 @@ def shots(site: Workshop) -> Iterator[Shot]:
         page.get_by_role("button", name=NAME).first.click()
         path = page.locator("[data-field=datasetPath] input")
         path.fill(str(site.data_sets / "persona"))
-        path.press("Tab")
+        path.blur()
         expect(page.locator("[data-field=datasetPath] table")).to_be_visible()
 
     def more(page: Page) -> None:
