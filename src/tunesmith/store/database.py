@@ -5,6 +5,8 @@ All that is particular to SQLite is here.
 
 import json
 import math
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def _make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
     def set_up(connection: Any, _record: Any) -> None:
         # The driver would open transactions late, at the first write; we do it ourselves.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
@@ -106,6 +108,19 @@ def _make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # While two connections turn a new file to WAL, SQLite answers "locked" without waiting.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def dumps(value: Any) -> str:
