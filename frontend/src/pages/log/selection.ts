@@ -46,6 +46,7 @@ export function useLogSelection(given: Given) {
   }
 
   function copied(event: ClipboardEvent): void {
+    changed() // the event that tells of the newest selection may still be on its way
     const range = rangeWithin(given.block.value)
     if (!range || !ends.value || ends.value.first === ends.value.last) return
     const { first, last } = ends.value

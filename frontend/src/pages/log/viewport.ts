@@ -110,7 +110,8 @@ export function useViewport(parts: ViewportParts) {
   function setBar(view: HTMLElement, position: number): void {
     const range = view.scrollHeight - view.clientHeight
     const wanted = atEnd.value ? range : barOf(position, end, range)
-    if (Math.abs(view.scrollTop - wanted) < 1.5) return
+    // Where it stands now may be further than the last event told: the next one will tell that.
+    if (Math.abs(bar - wanted) < 1.5) return
     view.scrollTop = wanted
     bar = view.scrollTop
   }
