@@ -34,6 +34,7 @@ def open_page(page: Page, address: str) -> None:
     """Open it, and wait until it has asked the server for what it shows."""
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_text(re.compile("^(正在加载|Loading)…$"))).to_have_count(0)
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
@@ -94,5 +95,6 @@ def test_none_is_wider_than_the_window(
             open_page(page, address)
             for width in (1920, 1280, 768):
                 page.set_viewport_size({"width": width, "height": 900})
-                wide = page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= width, (address, width)
+                page.wait_for_function(
+                    "(width) => document.documentElement.scrollWidth <= width", arg=width
+                )
