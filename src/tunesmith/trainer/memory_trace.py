@@ -91,6 +91,7 @@ def trace_at(config: Mapping[str, Any], workload: Workload, layers: int) -> Trac
         if workload.gradient_accumulation_steps > 1:
             for weight in trained:
                 weight.grad = torch.empty_like(weight)
+        storages.summed = tuned.get_output_embeddings().weight.shape
         watch = _Watch(storages, tuned, layers)
         micro_batch(forward, workload, watch.next_stage)
         gradients = sum(weight.grad.nbytes for weight in trained if weight.grad is not None)
@@ -152,12 +153,17 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Of them, what has become a gradient."""
         self.rest_peak = 0
         """The highest without gradients."""
+        self.summed: torch.Size | None = None
+        """Shape of a tied weight, whose gradients from embedding and head autograd adds up."""
         self._alive: dict[int, int] = {}
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         output = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.add.Tensor and output.shape == self.summed:
+            # It does so in the first one's place, except while a dispatch mode like this is on.
+            self._empty(args[0])
         for value in (output,) if isinstance(output, torch.Tensor) else tree_iter(output):
             if isinstance(value, torch.Tensor):
                 self._count(value)
@@ -178,6 +184,11 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak = max(self.peak, self.now)
         self.rest_peak = max(self.rest_peak, self.now - self.gradients)
         weakref.finalize(storage, self._gone, key)
+
+    def _empty(self, tensor: torch.Tensor) -> None:
+        key = tensor.untyped_storage()._cdata
+        self.now -= self._alive[key]
+        self._alive[key] = 0
 
     def _gone(self, key: int) -> None:
         self.now -= self._alive.pop(key)
