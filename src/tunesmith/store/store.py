@@ -228,7 +228,8 @@ class Store:
 
     def save_handle(self, task_id: int, number: int, handle: str) -> None:
         """Remember how the executor calls an attempt."""
-        self._change_attempt(task_id, number, handle=handle)
+        with self._write() as connection:
+            _change_attempt(connection, task_id, number, handle=handle)
 
     def attempt(self, task_id: int, number: int) -> AttemptRecord:
         """Return an attempt; raise NotFound if there is none."""
@@ -239,15 +240,26 @@ class Store:
             raise NotFound("task_not_found", id=task_id)
         return attempt_record(row)
 
-    def end_attempt(self, task_id: int, number: int, ended_at: float) -> None:
-        """Remember when an attempt ended."""
-        self._change_attempt(task_id, number, ended_at=ended_at)
+    def end_attempt(
+        self,
+        task: TaskRecord,
+        new: Status,
+        *,
+        exit: Mapping[str, Any],
+        error: Mapping[str, Any] | None,
+        ended_at: float,
+    ) -> TaskRecord | None:
+        """End a task and its attempt: a reader sees status, `exited` and times all at once.
 
-    def _change_attempt(self, task_id: int, number: int, **changes: Any) -> None:
+        `exit` is what the supervisor saw, {} where it left nothing. Raises IllegalTransition.
+        """
+        changes = {"error": error, "finished_at": ended_at, "phase": None, "eta_seconds": None}
         with self._write() as connection:
-            connection.execute(
-                update(attempts).where(*_of_attempt(task_id, number)).values(changes)
-            )
+            if _set_status(connection, task, new, changes) is None:
+                return None
+            _add_event(connection, task.id, task.attempt, "exited", exit, ended_at)
+            _change_attempt(connection, task.id, task.attempt, ended_at=ended_at)
+            return _task(connection, task.id)
 
     # Events
 
@@ -288,15 +300,6 @@ class Store:
                 .where(tasks.c.id == task_id, tasks.c.attempt == number)
                 .values(changes | {"updated_at": time.time()})
             )
-
-    def append_event(
-        self, task_id: int, number: int, type: str, data: dict[str, Any], at: float
-    ) -> None:
-        """Add an event that the server saw; raise NotFound if there is no such task."""
-        with self._write() as connection:
-            if not _exists(connection, task_id):
-                raise NotFound("task_not_found", id=task_id)
-            _add_event(connection, task_id, number, type, data, at)
 
     def events_after(self, task_id: int, after: int, limit: int = 1000) -> list[StoredEvent]:
         """Return a task's events with an id above `after`, in the order they came."""
@@ -425,6 +428,10 @@ def _add_event(
 ) -> None:
     row = {"task_id": task_id, "attempt": number, "at": at, "type": type, "data": data}
     connection.execute(insert(event_table).values(row))
+
+
+def _change_attempt(connection: Connection, task_id: int, number: int, **changes: Any) -> None:
+    connection.execute(update(attempts).where(*_of_attempt(task_id, number)).values(changes))
 
 
 def _of_attempt(task_id: int, number: int) -> tuple[ColumnElement[bool], ...]:
