@@ -306,10 +306,24 @@ class Store:
         return self._events(task_id, event_table.c.id > min(after, LARGEST), limit)
 
     def events_of_types(
-        self, task_id: int, types: Sequence[str], *, after: int = 0, limit: int | None = None
+        self,
+        task_id: int,
+        types: Sequence[str],
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
     ) -> list[StoredEvent]:
-        """Return a task's events of `types` with an id above `after`, in the order they came."""
+        """Return a task's events of `types` with an id above `after`, in the order they came.
+
+        Where a first or last step is given, those of steps outside, or of no step, are left out.
+        """
         wanted = and_(event_table.c.type.in_(types), event_table.c.id > min(after, LARGEST))
+        if from_step is not None:
+            wanted &= event_table.c.step >= min(from_step, LARGEST)
+        if to_step is not None:
+            wanted &= event_table.c.step <= min(to_step, LARGEST)
         # `+ 0`: asked for the order of ids, SQLite reads all events instead of the index by type.
         return self._events(task_id, wanted, limit, order=event_table.c.id + 0)
 

@@ -36,9 +36,11 @@ class Metrics(Answer):
     training: list[MetricPoint]
     evaluation: list[MetricPoint]
     total: int
-    """Training points there are; `training` holds fewer when `maxPoints` was given."""
+    """Training points there are between the steps that were asked for; `training` holds fewer when
+    `maxPoints` was given."""
     convergence: Convergence | None = None
-    """What the curves of the last attempt say; null before they say anything."""
+    """What the curves of the last attempt say; null before they say anything, and where
+    only some steps were asked for."""
     last_event_id: int
 
 
