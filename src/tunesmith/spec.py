@@ -23,6 +23,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tunesmith.errors import FieldProblem, InvalidInput
+from tunesmith.messages.json_reason import json_reason
 
 # Consoles of the gin-vue-admin kind send these short names (wire contract).
 ARGUMENT_ALIASES = {"batch_size": "per_device_train_batch_size"}
@@ -430,6 +431,8 @@ def field_problems(errors: Iterable[ErrorDetails | Mapping[str, Any]]) -> list[F
         ]
         name, kind = ".".join(path), str(error["type"])
         params = {key: _plain(value) for key, value in (error.get("ctx") or {}).items()}
+        if kind == "json_invalid":
+            params["error"] = json_reason(str(params.get("error")))
         if kind == "extra_forbidden" and path:
             kind, params = _unknown_name(path)
         elif kind in ("value_error", "assertion_error"):
