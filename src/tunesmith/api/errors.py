@@ -25,7 +25,7 @@ from tunesmith.errors import (
     TunesmithError,
 )
 from tunesmith.messages import Language, sentence
-from tunesmith.spec import field_problems
+from tunesmith.request_problems import field_problems
 
 # The first that fits an error counts.
 STATUS_OF: Mapping[type[TunesmithError], int] = {

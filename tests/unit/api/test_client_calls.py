@@ -10,7 +10,7 @@ from tunesmith import Client
 from tunesmith.api import log_search, task_events
 from tunesmith.errors import InvalidInput, NotFound
 from tunesmith.events import Phase, PhaseChanged
-from tunesmith.spec import read_request
+from tunesmith.request_problems import read_request
 
 
 @pytest.fixture
