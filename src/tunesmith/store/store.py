@@ -6,7 +6,7 @@ A method is one transaction. Methods may be called from any thread.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +31,7 @@ from tunesmith.status import TERMINAL, Status, advance
 from tunesmith.store.curves import Curves, read_curves
 from tunesmith.store.database import open_database
 from tunesmith.store.lists import LARGEST, read_base_models, read_counts, read_page
+from tunesmith.store.memory_runs import add_memory_run, read_memory_runs
 from tunesmith.store.records import AttemptRecord, NewTask, StoredEvent, TaskQuery, TaskRecord
 from tunesmith.store.rows import (
     UNREPORTED,
@@ -43,7 +44,7 @@ from tunesmith.store.rows import (
     stored_event,
     task_record,
 )
-from tunesmith.store.tables import attempts, memory_runs, specs, tasks
+from tunesmith.store.tables import attempts, specs, tasks
 from tunesmith.store.tables import events as event_table
 
 
@@ -337,34 +338,21 @@ class Store:
 
     def add_memory_run(self, run: MemoryRun) -> None:
         """Remember what a run took; a run that is known already is left as it is."""
-        known = select(memory_runs.c.id).where(
-            memory_runs.c.task_id == run.task_id, memory_runs.c.attempt == run.attempt
-        )
         with self._write() as connection:
-            if connection.scalar(known) is None:
-                connection.execute(insert(memory_runs).values(asdict(run)))
+            add_memory_run(connection, run)
 
     def memory_runs(self, limit: int = 1000) -> list[MemoryRun]:
         """Return what past runs took, the newest first."""
-        return self._memory_runs(limit)
+        with self._read() as connection:
+            return read_memory_runs(connection, limit)
 
     def memory_runs_of(
         self, family: str, method: str, device_type: str, mode: str
     ) -> list[MemoryRun]:
         """Return the newest runs of one kind, as many as `learnt_ratio` looks at."""
-        kind = (
-            memory_runs.c.family == family,
-            memory_runs.c.method == method,
-            memory_runs.c.device_type == device_type,
-            memory_runs.c.mode == mode,
-        )
-        return self._memory_runs(RUNS_AT_MOST, *kind)
-
-    def _memory_runs(self, limit: int, *wanted: ColumnElement[bool]) -> list[MemoryRun]:
-        columns = [memory_runs.c[field.name] for field in fields(MemoryRun)]
-        query = select(*columns).where(*wanted).order_by(memory_runs.c.id.desc()).limit(limit)
+        kind = {"family": family, "method": method, "device_type": device_type, "mode": mode}
         with self._read() as connection:
-            return [MemoryRun(**row._asdict()) for row in connection.execute(query)]
+            return read_memory_runs(connection, RUNS_AT_MOST, kind)
 
     def _events(
         self,
