@@ -189,16 +189,9 @@ class Daemon:
             current.stop_requested_at is not None or current.delete_requested_at is not None,
         )
         ended_at = exit["ended_at"] if exit else time.time()
-        if self._store.set_status(
-            current,
-            judged.status,
-            error=judged.error,
-            finished_at=ended_at,
-            phase=None,
-            eta_seconds=None,
+        if self._store.end_attempt(
+            current, judged.status, exit=exit or {}, error=judged.error, ended_at=ended_at
         ):
-            self._store.append_event(task.id, attempt.number, "exited", exit or {}, ended_at)
-            self._store.end_attempt(task.id, attempt.number, ended_at)
             self._asked_to_stop.pop((task.id, attempt.number), None)
             self._finished_at.pop((task.id, attempt.number), None)
             log.info("task %d: %s", task.id, judged.status)

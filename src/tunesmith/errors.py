@@ -4,6 +4,7 @@ TunesmithError
 ├── Refused                     the caller can mend it
 │   ├── InvalidInput            fields of a request, with one FieldProblem each      (HTTP 422)
 │   ├── NotSignedIn             missing or wrong token                              (401)
+│   ├── TooManyTries            too many wrong tokens; params: seconds to wait      (429)
 │   ├── Forbidden               signed in, but not from there                       (403)
 │   ├── NotFound                no such task, page or file                          (404)
 │   └── Conflict                the state of things forbids it                      (409)
@@ -67,6 +68,10 @@ class InvalidInput(Refused):
 
 class NotSignedIn(Refused):
     code = "not_signed_in"
+
+
+class TooManyTries(Refused):
+    code = "too_many_tries"
 
 
 class Forbidden(Refused):

@@ -5,49 +5,23 @@ of an attempt that lies in its run directory. Names are those of transformers, p
 specification. Nothing here reads a file or a setting.
 """
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
-
-from tunesmith.errors import FieldProblem, InvalidInput
+from pydantic_core import PydanticCustomError
 
 # Consoles of the gin-vue-admin kind send these short names (wire contract).
 ARGUMENT_ALIASES = {"batch_size": "per_device_train_batch_size"}
-# What other tools call them: not understood, but the sentence that refuses them tells ours.
-NAMES_ELSEWHERE = {
-    "lr": "learning_rate",
-    "epochs": "num_train_epochs",
-    "num_epochs": "num_train_epochs",
-    "micro_batch_size": "per_device_train_batch_size",
-    "cutoff_len": "max_seq_length",
-    "max_length": "max_seq_length",
-    "sequence_len": "max_seq_length",
-    "lora_rank": "lora_r",
-    "lora_target": "lora_target_modules",
-    "scheduler": "lr_scheduler_type",
-    "system": "system_prompt",
-    "finetuning_type": "method",
-    "quantization_bit": "quantization_bits",
-    "early_stopping_steps": "early_stopping_patience",
-    "resume": "resume_from_checkpoint",
-    "rslora": "use_rslora",
-    "dora": "use_dora",
-    "neftune_alpha": "neftune_noise_alpha",
-    "val_size": "split",
-}
 
 
 def _no_bool(value: Any) -> Any:
@@ -408,100 +382,3 @@ class Spec(BaseModel):
 def samples_per_step(training: TrainingArguments, devices: int) -> int:
     each = training.per_device_train_batch_size * training.gradient_accumulation_steps
     return each * devices
-
-
-def read_request(values: Any) -> TaskRequest:
-    """Validate `values` (parsed JSON or YAML); raise InvalidInput naming every wrong field."""
-    try:
-        return TaskRequest.model_validate(values)
-    except ValidationError as error:
-        raise InvalidInput(*field_problems(error.errors())) from None
-
-
-def field_problems(errors: Iterable[ErrorDetails | Mapping[str, Any]]) -> list[FieldProblem]:
-    """Turn pydantic's errors into ours, whose sentences are in the catalogue (`field.<type>`)."""
-    problems: dict[tuple[str, str], FieldProblem] = {}
-    for error in errors:
-        # Union members and validators add their own parts to a location; fields never do.
-        path = [
-            str(part)
-            for part in error["loc"]
-            if part not in ("body", "bool") and not str(part).startswith(("literal[", "tuple["))
-        ]
-        name, kind = ".".join(path), str(error["type"])
-        params = {key: _plain(value) for key, value in (error.get("ctx") or {}).items()}
-        if kind == "extra_forbidden" and path:
-            kind, params = _unknown_name(path)
-        elif kind in ("value_error", "assertion_error"):
-            params = {"reason": str(error["msg"])}
-        problems.setdefault((name, kind), FieldProblem(name, f"field.{kind}", params))
-    return list(problems.values())
-
-
-def known_names(parent: str | None) -> list[str]:
-    """Return the names allowed in a request, or in its `trainingArgs` or `gpuConfig`."""
-    if parent in ("trainingArgs", "training_args"):
-        return [*TrainingArguments.model_fields, *ARGUMENT_ALIASES]
-    if parent in ("gpuConfig", "gpu_config"):
-        return list(GpuConfig.model_fields)
-    return [field.alias or name for name, field in TaskRequest.model_fields.items()]
-
-
-def training_schema() -> list[dict[str, Any]]:
-    """Describe every training argument for a form: name, type, default, bounds, range, group."""
-    properties = TrainingArguments.model_json_schema()["properties"]
-    return [_describe(name, properties[name]) for name in TrainingArguments.model_fields]
-
-
-def _describe(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    options = schema.get("anyOf", [schema])
-    value = next(option for option in options if option.get("type") != "null")
-    nullable = any(option.get("type") == "null" for option in options)
-    choices = value.get("enum") or ([value["const"]] if "const" in value else None)
-    if any(option.get("type") == "boolean" for option in options) and len(options) > 1:
-        return _describe_switch(name, schema)
-    bounds = schema["bounds"]
-    return {
-        "name": name,
-        "type": "choice" if choices and len(options) == 1 else value.get("type", "string"),
-        "default": schema.get("default"),
-        "nullable": nullable,
-        "choices": choices,
-        "minimum": bounds.get("ge", bounds.get("gt")),
-        "minimumExclusive": "gt" in bounds,
-        "maximum": bounds.get("le", bounds.get("lt")),
-        "maximumExclusive": "lt" in bounds,
-        "recommended": schema["recommended"],
-        "recommendedByMethod": RECOMMENDED_BY_METHOD.get(name, {}),
-        "group": schema["group"],
-        "section": "basic" if schema["group"] == "basic" else "advanced",
-        "unit": schema["unit"],
-        "aliases": [short for short, full in ARGUMENT_ALIASES.items() if full == name],
-    }
-
-
-def _describe_switch(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A switch with a third position: "auto"."""
-    named = next(option["const"] for option in schema["anyOf"] if "const" in option)
-    plain = {**schema, "enum": [named, True, False]}
-    return _describe(name, {key: value for key, value in plain.items() if key != "anyOf"})
-
-
-def _unknown_name(path: list[str]) -> tuple[str, dict[str, Any]]:
-    known = known_names(path[-2] if len(path) > 1 else None)
-    elsewhere = NAMES_ELSEWHERE.get(path[-1])
-    nearest = (
-        [elsewhere]
-        if elsewhere in known
-        else difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    )
-    if nearest:
-        return "unknown_name_near", {"name": path[-1], "nearest": nearest[0]}
-    return "unknown_name", {"name": path[-1], "known": known}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-METHODS: tuple[str, ...] = get_args(TrainingArguments.model_fields["method"].annotation)

@@ -1,5 +1,6 @@
 """The daemon's turns when something fails in the middle; an executor that is a stand-in."""
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,6 +126,30 @@ def test_a_turn_that_fails_does_not_lose_the_call(daemon, store, tmp_path, monke
         turn(daemon)
     daemon._turn()
     assert not store.exists(doomed.id)
+
+
+def test_an_end_is_stored_whole_or_not_at_all(daemon, store, executor, tmp_path):
+    task = insert(store, tmp_path)
+    turn(daemon)
+    executor.living.clear()
+    with sqlite3.connect(tmp_path / "tunesmith.db") as other:
+        other.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.type = 'exited'"
+            " BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    turn(daemon)  # ends in the middle of what it stores
+    assert store.task(task.id).status is Status.RUNNING
+    assert [event.data["status"] for event in store.events_after(task.id, 0)] == [
+        "pending", "running",
+    ]  # fmt: skip
+    with sqlite3.connect(tmp_path / "tunesmith.db") as other:
+        other.execute("DROP TRIGGER full")
+    turn(daemon)
+    assert store.task(task.id).status is Status.FAILED
+    assert store.attempt(task.id, 1).ended_at is not None
+    assert [event.type for event in store.events_after(task.id, 0)] == [
+        "status", "status", "status", "exited",
+    ]  # fmt: skip
 
 
 def test_one_task_that_cannot_be_followed_does_not_stop_the_others(

@@ -3,14 +3,14 @@ import pytest
 from tests.specs import make_spec
 from tunesmith.errors import InvalidInput
 from tunesmith.messages import catalogue
+from tunesmith.request_problems import read_request
 from tunesmith.spec import (
     GpuConfig,
     Spec,
     TrainingArguments,
     parse_devices,
-    read_request,
-    training_schema,
 )
+from tunesmith.training_schema import training_schema
 
 GOOD = {"name": "a", "baseModel": "/m", "datasetPath": "/d"}
 

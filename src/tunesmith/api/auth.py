@@ -2,10 +2,11 @@
 
 The token comes in a header and is enough. A session comes in a cookie, which browsers send by
 themselves: the request must then call this machine by a known name, and a write must come from a
-page of this server.
+page of this server. Wrong tokens are counted, see `tries`.
 """
 
 import hmac
+import math
 import time
 from typing import Annotated
 
@@ -17,8 +18,8 @@ from tunesmith.api.errors import refusal
 from tunesmith.api.language import language_of
 from tunesmith.api.origin import is_from_page, is_known_host, is_same_origin
 from tunesmith.api.session import COOKIE, is_session
-from tunesmith.api.state import state_of
-from tunesmith.errors import Forbidden, NotSignedIn, Refused
+from tunesmith.api.state import ServerState, state_of
+from tunesmith.errors import Forbidden, NotSignedIn, Refused, TooManyTries
 
 GUARDED = "/finetuning"
 SIGNING = frozenset({f"{GUARDED}/signIn", f"{GUARDED}/signOut"})
@@ -41,9 +42,28 @@ class SignIn:
         await self._app(scope, receive, send)
 
 
-def is_token(given: str, token: str) -> bool:
-    """Whether `given` is the server's token, in a time that does not tell how much of it is."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
+def look_at_token(given: bytes, address: str, state: ServerState, now: float) -> Refused | None:
+    """Return why `given`, which came from `address`, signs nobody in; None where it does.
+
+    `now` is in seconds of any clock that is always the same.
+    """
+    if wait := state.tries.of(address).wait(now):
+        return TooManyTries(seconds=math.ceil(wait))
+    if not _is_token(given, state):
+        state.tries.note_wrong(address, given, now)
+        return NotSignedIn("token_wrong")
+    state.tries.note_right(address)
+    return None
+
+
+def address_of(request: Request) -> str:
+    """Return the address that a request comes from, a proxy's where one is between."""
+    return request.client.host if request.client else ""
+
+
+def _is_token(given: bytes, state: ServerState) -> bool:
+    # In a time that does not tell how much of it is right.
+    return hmac.compare_digest(given, state.token.encode())
 
 
 def _path(scope: Scope) -> str:
@@ -58,20 +78,27 @@ def _refused(request: Request, path: str) -> Refused | None:
     state = state_of(request)
     if path in SIGNING:
         return _foreign(request) if is_from_page(request.headers) else None
-    if _has_token(request, state.token):
-        return None
-    if not is_session(request.cookies.get(COOKIE, ""), state.token, time.time()):
-        return NotSignedIn()
-    return _foreign(request)
+    refused: Refused = NotSignedIn()
+    address, now = address_of(request), time.monotonic()
+    for token in _tokens(request):
+        if state.tries.of(address).known and _is_token(token, state):
+            return None
+        if (found := look_at_token(token, address, state, now)) is None:
+            return None
+        if isinstance(found, TooManyTries):
+            refused = found
+    if is_session(request.cookies.get(COOKIE, ""), state.token, time.time()):
+        return _foreign(request)
+    return refused
 
 
-def _has_token(request: Request, token: str) -> bool:
+def _tokens(request: Request) -> list[bytes]:
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     given = [request.headers.get("x-token", "")]
     if scheme.lower() == "bearer":
         given.append(bearer.strip())
     # Headers are decoded as latin-1; this gives back the bytes that were sent.
-    return any(hmac.compare_digest(each.encode("latin-1"), token.encode()) for each in given)
+    return [each.encode("latin-1") for each in given if each]
 
 
 def _foreign(request: Request) -> Refused | None:

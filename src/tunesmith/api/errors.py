@@ -21,15 +21,17 @@ from tunesmith.errors import (
     NotFound,
     NotSignedIn,
     Refused,
+    TooManyTries,
     TunesmithError,
 )
 from tunesmith.messages import Language, sentence
-from tunesmith.spec import field_problems
+from tunesmith.request_problems import field_problems
 
 # The first that fits an error counts.
 STATUS_OF: Mapping[type[TunesmithError], int] = {
     InvalidInput: 422,
     NotSignedIn: 401,
+    TooManyTries: 429,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
@@ -41,6 +43,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     403: {"model": Envelope[None], "description": "A page or a host that is not this server's"},
     404: {"model": Envelope[None], "description": "No such task"},
     422: {"model": Envelope[WrongFields], "description": "Fields that must be changed"},
+    429: {"model": Envelope[None], "description": "Too many wrong tokens; see Retry-After"},
 }
 BODY_LIMIT = 1 << 20  # bytes of a request's body
 PROBLEMS_SHOWN = 50  # a body of a thousand unknown names is told so, not searched for each
@@ -58,7 +61,9 @@ def handle_errors(app: FastAPI) -> None:
 def refusal(error: Refused, language: Language) -> Response:
     """Return the answer to a request that is refused for `error`."""
     status = next(status for kind, status in STATUS_OF.items() if isinstance(error, kind))
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    if isinstance(error, TooManyTries):
+        headers["retry-after"] = str(error.params["seconds"])
     if isinstance(error, InvalidInput):
         return _fields(error.problems, language)
     return failure(status, sentence(error.code, language, error.params), headers=headers)

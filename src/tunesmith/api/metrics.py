@@ -17,6 +17,7 @@ from tunesmith.messages import Language, sentence
 from tunesmith.store import StoredEvent
 
 PointCount = Annotated[int, Field(ge=10, le=1_000_000)]
+Step = Annotated[int, Field(ge=0)]
 
 router = APIRouter()
 
@@ -31,20 +32,29 @@ def get_task_metrics(
         EmptyIsNone,
         Query(alias="maxPoints", description="Not given: all points"),
     ] = None,
+    from_step: Annotated[
+        Step | None, EmptyIsNone, Query(alias="fromStep", description="The first step wanted")
+    ] = None,
+    to_step: Annotated[
+        Step | None, EmptyIsNone, Query(alias="toStep", description="The last step wanted")
+    ] = None,
 ) -> Response:
     """Return loss, learning rate, gradient norm, tokens a second and evaluations by step."""
     state.store.task(id)
     last_event_id = state.store.last_event_id(id)
-    stored = state.store.events_of_types(id, ("metrics", "evaluation"))
+    stored = state.store.events_of_types(
+        id, ("metrics", "evaluation"), from_step=from_step, to_step=to_step
+    )
     # What came after the id is told by a stream that goes on there.
     known = [event for event in stored if event.id <= last_event_id]
     training = [event for event in known if event.type == "metrics"]
     evaluation = [event for event in known if event.type == "evaluation"]
+    whole = from_step is None and to_step is None  # a part of the curves says nothing of their end
     metrics = wire.Metrics(
         training=[point(event) for event in thinned(training, max_points)],
         evaluation=[point(event) for event in thinned(evaluation, max_points)],
         total=len(training),
-        convergence=_convergence(training, evaluation, language),
+        convergence=_convergence(training, evaluation, language) if whole else None,
         last_event_id=last_event_id,
     )
     return answer(metrics, language)

@@ -10,7 +10,7 @@ from tunesmith.api.envelope import Envelope, answer
 from tunesmith.api.language import RequestLanguage
 from tunesmith.messages import LANGUAGES, Language, sentence, text_of
 from tunesmith.presets import PRESETS
-from tunesmith.spec import training_schema
+from tunesmith.training_schema import training_schema
 
 router = APIRouter()
 

@@ -7,12 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from tunesmith import __version__, wire
-from tunesmith.api.auth import is_token
+from tunesmith.api.auth import address_of, look_at_token
 from tunesmith.api.envelope import Envelope, answer
 from tunesmith.api.language import RequestLanguage
 from tunesmith.api.session import COOKIE, SECONDS, new_session
 from tunesmith.api.state import State
-from tunesmith.errors import NotSignedIn
 
 router = APIRouter()
 open_router = APIRouter()  # what needs nobody to be signed in
@@ -32,8 +31,9 @@ def sign_in(
     asked: SignInRequest, request: Request, state: State, language: RequestLanguage
 ) -> Response:
     """Sign a browser in with the server's token: answers with the cookie `tunesmith_session`."""
-    if not is_token(asked.token, state.token):
-        raise NotSignedIn("token_wrong")
+    given = asked.token.encode("utf-8", "surrogatepass")
+    if refused := look_at_token(given, address_of(request), state, time.monotonic()):
+        raise refused
     response = answer(ME, language)
     response.set_cookie(
         COOKIE,

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from tunesmith.api.line_index import LineIndexes
 from tunesmith.api.shared_readings import SharedReadings
+from tunesmith.api.tries import AddressTries
 from tunesmith.changes import Changes
 from tunesmith.daemon import Daemon
 from tunesmith.devices import Device
@@ -30,6 +31,8 @@ class ServerState:
     """The server ends: set it, then publish a change, and every stream ends."""
     readings: SharedReadings = field(default_factory=SharedReadings)
     """What many followers read at once."""
+    tries: AddressTries = field(default_factory=AddressTries)
+    """Wrong tokens, by the address they came from."""
     lines: LineIndexes = field(default_factory=LineIndexes)
     """Where the lines of logs are."""
 

@@ -103,7 +103,8 @@ def _parts(split: str | None) -> dict[str, float] | None:
     from pydantic import ValidationError
 
     from tunesmith.errors import InvalidInput
-    from tunesmith.spec import TrainingArguments, field_problems
+    from tunesmith.request_problems import field_problems
+    from tunesmith.spec import TrainingArguments
 
     if split is None:
         return None

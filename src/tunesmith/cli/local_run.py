@@ -21,9 +21,10 @@ from tunesmith.executor import Executor
 from tunesmith.executor.local import LocalExecutor
 from tunesmith.launch import environment_of
 from tunesmith.messages import hint, sentence, user_language
+from tunesmith.request_problems import read_request
 from tunesmith.run_directory import RunDirectory, read_json, write_json
 from tunesmith.settings import Settings, load_settings
-from tunesmith.spec import Spec, read_request
+from tunesmith.spec import Spec
 from tunesmith.tasks import resolve
 
 LOOK_EVERY = 0.2  # seconds

@@ -205,7 +205,7 @@ def _request(values: dict[str, Any]) -> "PlanRequest":
 
     from tunesmith.errors import InvalidInput
     from tunesmith.plan_memory import PlanRequest
-    from tunesmith.spec import field_problems
+    from tunesmith.request_problems import field_problems
 
     try:
         return PlanRequest.model_validate(values)

@@ -276,10 +276,26 @@ class Client:
                 return told
             after = page.events[-1].id
 
-    def metrics(self, task_id: int, max_points: int | None = None) -> Metrics:
-        """Return the series of a task, thinned to `max_points` by the server."""
+    def metrics(
+        self,
+        task_id: int,
+        max_points: int | None = None,
+        *,
+        from_step: int | None = None,
+        to_step: int | None = None,
+    ) -> Metrics:
+        """Return the series of a task, or its part from and to a step, both included.
+
+        The server thins what it answers to `max_points`.
+        """
         return self._server.ask(
-            Metrics, "GET", "/finetuning/getTaskMetrics", id=task_id, maxPoints=max_points
+            Metrics,
+            "GET",
+            "/finetuning/getTaskMetrics",
+            id=task_id,
+            maxPoints=max_points,
+            fromStep=from_step,
+            toStep=to_step,
         )
 
     def stream(self, task_id: int, last_event_id: int = 0) -> Iterator[StreamEvent]:

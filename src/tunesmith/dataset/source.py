@@ -19,11 +19,14 @@ from tunesmith.dataset.encoding import recognise_wide
 from tunesmith.dataset.formats import KNOWN_KEYS
 from tunesmith.dataset.row_problem import RowProblem, Unit
 from tunesmith.errors import RunFailure
+from tunesmith.messages.json_reason import json_reason
 
 LONGEST_ROW = 64 << 20  # bytes; a file without newlines is no JSONL and must not fill the memory
 BLOCK = 1 << 20  # bytes read at once
 BATCH = 256  # rows of a Parquet file
 HEAD = 64 << 10  # bytes by which a file is recognised
+AFTER_VALUE: dict[str, Any] = {"code": "json_error.after_value", "params": {}}
+AFTER_ARRAY: dict[str, Any] = {"code": "json_error.after_array", "params": {}}
 
 Kind = Literal["jsonl", "json", "csv", "parquet"]
 Numbered = Iterator[tuple[int, Any]]
@@ -124,11 +127,9 @@ def parse_line(line: bytes) -> Any:
     except json.JSONDecodeError as error:
         if line.strip() in (b"{", b"["):
             raise RowProblem("over_lines") from None
-        raise RowProblem("json", reason=error.msg, column=error.pos + 1) from None
-    except ValueError as error:  # a number of thousands of digits
-        raise RowProblem("json", reason=str(error), column=1) from None
-    except RecursionError:
-        raise RowProblem("json", reason="nested too deeply", column=1) from None
+        raise RowProblem("json", reason=json_reason(error), column=error.pos + 1) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; deep nesting
+        raise RowProblem("json", reason=json_reason(error), column=1) from None
 
 
 class _Array:
@@ -160,13 +161,13 @@ class _Array:
                 if separator == "]":
                     break
                 if separator != ",":
-                    yield number + 1, self._broken("a comma or ] is expected")
+                    yield number + 1, self._broken(AFTER_VALUE)
                     return
                 self._at += 1
                 self._next()
         self._at += 1
         if self._next():
-            yield number + 1, self._broken("text after the end of the array")
+            yield number + 1, self._broken(AFTER_ARRAY)
 
     def _take(self) -> Any:
         while True:
@@ -179,11 +180,9 @@ class _Array:
                 )
                 if self._ended or not unsure:
                     self._at = min(error.pos, len(self._text))
-                    raise self._broken(error.msg) from None
-            except RecursionError:
-                raise self._broken("nested too deeply") from None
-            except ValueError as error:  # a number of thousands of digits
-                raise self._broken(str(error)) from None
+                    raise self._broken(json_reason(error)) from None
+            except (ValueError, RecursionError) as error:  # as in `parse_line`
+                raise self._broken(json_reason(error)) from None
             else:
                 if end < len(self._text) or self._ended:
                     self._at = end
@@ -210,7 +209,7 @@ class _Array:
         self._text = self._text[self._at :] + self._decode(data, self._ended)
         self._at = 0
 
-    def _broken(self, reason: str) -> RowProblem:
+    def _broken(self, reason: Any) -> RowProblem:
         near = self._text[max(self._at - 20, 0) : self._at + 20]
         shown = " ".join(near.encode("utf-8", "replace").decode().split())
         return RowProblem("json_array", reason=reason, near=shown)

@@ -6,7 +6,7 @@ A method is one transaction. Methods may be called from any thread.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +31,7 @@ from tunesmith.status import TERMINAL, Status, advance
 from tunesmith.store.curves import Curves, read_curves
 from tunesmith.store.database import open_database
 from tunesmith.store.lists import LARGEST, read_base_models, read_counts, read_page
+from tunesmith.store.memory_runs import add_memory_run, read_memory_runs
 from tunesmith.store.records import AttemptRecord, NewTask, StoredEvent, TaskQuery, TaskRecord
 from tunesmith.store.rows import (
     UNREPORTED,
@@ -43,7 +44,7 @@ from tunesmith.store.rows import (
     stored_event,
     task_record,
 )
-from tunesmith.store.tables import attempts, memory_runs, specs, tasks
+from tunesmith.store.tables import attempts, specs, tasks
 from tunesmith.store.tables import events as event_table
 
 
@@ -228,7 +229,8 @@ class Store:
 
     def save_handle(self, task_id: int, number: int, handle: str) -> None:
         """Remember how the executor calls an attempt."""
-        self._change_attempt(task_id, number, handle=handle)
+        with self._write() as connection:
+            _change_attempt(connection, task_id, number, handle=handle)
 
     def attempt(self, task_id: int, number: int) -> AttemptRecord:
         """Return an attempt; raise NotFound if there is none."""
@@ -239,15 +241,26 @@ class Store:
             raise NotFound("task_not_found", id=task_id)
         return attempt_record(row)
 
-    def end_attempt(self, task_id: int, number: int, ended_at: float) -> None:
-        """Remember when an attempt ended."""
-        self._change_attempt(task_id, number, ended_at=ended_at)
+    def end_attempt(
+        self,
+        task: TaskRecord,
+        new: Status,
+        *,
+        exit: Mapping[str, Any],
+        error: Mapping[str, Any] | None,
+        ended_at: float,
+    ) -> TaskRecord | None:
+        """End a task and its attempt: a reader sees status, `exited` and times all at once.
 
-    def _change_attempt(self, task_id: int, number: int, **changes: Any) -> None:
+        `exit` is what the supervisor saw, {} where it left nothing. Raises IllegalTransition.
+        """
+        changes = {"error": error, "finished_at": ended_at, "phase": None, "eta_seconds": None}
         with self._write() as connection:
-            connection.execute(
-                update(attempts).where(*_of_attempt(task_id, number)).values(changes)
-            )
+            if _set_status(connection, task, new, changes) is None:
+                return None
+            _add_event(connection, task.id, task.attempt, "exited", exit, ended_at)
+            _change_attempt(connection, task.id, task.attempt, ended_at=ended_at)
+            return _task(connection, task.id)
 
     # Events
 
@@ -289,24 +302,29 @@ class Store:
                 .values(changes | {"updated_at": time.time()})
             )
 
-    def append_event(
-        self, task_id: int, number: int, type: str, data: dict[str, Any], at: float
-    ) -> None:
-        """Add an event that the server saw; raise NotFound if there is no such task."""
-        with self._write() as connection:
-            if not _exists(connection, task_id):
-                raise NotFound("task_not_found", id=task_id)
-            _add_event(connection, task_id, number, type, data, at)
-
     def events_after(self, task_id: int, after: int, limit: int = 1000) -> list[StoredEvent]:
         """Return a task's events with an id above `after`, in the order they came."""
         return self._events(task_id, event_table.c.id > min(after, LARGEST), limit)
 
     def events_of_types(
-        self, task_id: int, types: Sequence[str], *, after: int = 0, limit: int | None = None
+        self,
+        task_id: int,
+        types: Sequence[str],
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
     ) -> list[StoredEvent]:
-        """Return a task's events of `types` with an id above `after`, in the order they came."""
+        """Return a task's events of `types` with an id above `after`, in the order they came.
+
+        Where a first or last step is given, those of steps outside, or of no step, are left out.
+        """
         wanted = and_(event_table.c.type.in_(types), event_table.c.id > min(after, LARGEST))
+        if from_step is not None:
+            wanted &= event_table.c.step >= min(from_step, LARGEST)
+        if to_step is not None:
+            wanted &= event_table.c.step <= min(to_step, LARGEST)
         # `+ 0`: asked for the order of ids, SQLite reads all events instead of the index by type.
         return self._events(task_id, wanted, limit, order=event_table.c.id + 0)
 
@@ -320,34 +338,21 @@ class Store:
 
     def add_memory_run(self, run: MemoryRun) -> None:
         """Remember what a run took; a run that is known already is left as it is."""
-        known = select(memory_runs.c.id).where(
-            memory_runs.c.task_id == run.task_id, memory_runs.c.attempt == run.attempt
-        )
         with self._write() as connection:
-            if connection.scalar(known) is None:
-                connection.execute(insert(memory_runs).values(asdict(run)))
+            add_memory_run(connection, run)
 
     def memory_runs(self, limit: int = 1000) -> list[MemoryRun]:
         """Return what past runs took, the newest first."""
-        return self._memory_runs(limit)
+        with self._read() as connection:
+            return read_memory_runs(connection, limit)
 
     def memory_runs_of(
         self, family: str, method: str, device_type: str, mode: str
     ) -> list[MemoryRun]:
         """Return the newest runs of one kind, as many as `learnt_ratio` looks at."""
-        kind = (
-            memory_runs.c.family == family,
-            memory_runs.c.method == method,
-            memory_runs.c.device_type == device_type,
-            memory_runs.c.mode == mode,
-        )
-        return self._memory_runs(RUNS_AT_MOST, *kind)
-
-    def _memory_runs(self, limit: int, *wanted: ColumnElement[bool]) -> list[MemoryRun]:
-        columns = [memory_runs.c[field.name] for field in fields(MemoryRun)]
-        query = select(*columns).where(*wanted).order_by(memory_runs.c.id.desc()).limit(limit)
+        kind = {"family": family, "method": method, "device_type": device_type, "mode": mode}
         with self._read() as connection:
-            return [MemoryRun(**row._asdict()) for row in connection.execute(query)]
+            return read_memory_runs(connection, RUNS_AT_MOST, kind)
 
     def _events(
         self,
@@ -425,6 +430,10 @@ def _add_event(
 ) -> None:
     row = {"task_id": task_id, "attempt": number, "at": at, "type": type, "data": data}
     connection.execute(insert(event_table).values(row))
+
+
+def _change_attempt(connection: Connection, task_id: int, number: int, **changes: Any) -> None:
+    connection.execute(update(attempts).where(*_of_attempt(task_id, number)).values(changes))
 
 
 def _of_attempt(task_id: int, number: int) -> tuple[ColumnElement[bool], ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,11 @@ from tunesmith.api.state import ServerState
 from tunesmith.changes import Changes
 from tunesmith.client.server_sent_events import ServerSentEvent, parse
 from tunesmith.events import Event
+from tunesmith.status import Status
 from tunesmith.store import AttemptRecord, NewTask, TaskRecord
 
 TOKEN = "a-token-for-tests"
+EXITED: Mapping[str, Any] = {"exit_code": 0, "signal": None}
 
 
 class WokenDaemon:
@@ -116,6 +118,20 @@ def reported(state: ServerState, task: TaskRecord, *events: Event, **changes: An
     ]
     state.store.record(task.id, task.attempt, numbered, 0, **changes)
     state.changes.publish()
+
+
+def ended(
+    state: ServerState,
+    task: TaskRecord,
+    new: Status = Status.COMPLETED,
+    exit: Mapping[str, Any] = EXITED,
+    error: Mapping[str, Any] | None = None,
+) -> TaskRecord:
+    """End the attempt of `task`, as the daemon does."""
+    now = state.store.task(task.id)
+    found = state.store.end_attempt(now, new, exit=exit, error=error, ended_at=1010.0)
+    assert found is not None
+    return found
 
 
 def events_of(response: httpx.Response) -> Iterator[ServerSentEvent]:

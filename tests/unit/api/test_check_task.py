@@ -11,7 +11,7 @@ from tunesmith import tasks, wire
 from tunesmith.api.submit_line import submit_line
 from tunesmith.cli.submit import submit
 from tunesmith.dataset import check as check_data
-from tunesmith.spec import read_request
+from tunesmith.request_problems import read_request
 
 
 def check(api, body):

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.api.parts import TOKEN, reported, served, started, stored
+from tests.unit.api.test_metrics import metrics
 from tunesmith import Client
 from tunesmith.api import log_search, task_events
 from tunesmith.errors import InvalidInput, NotFound
 from tunesmith.events import Phase, PhaseChanged
-from tunesmith.spec import read_request
+from tunesmith.request_problems import read_request
 
 
 @pytest.fixture
@@ -22,6 +23,15 @@ def test_tasks_are_counted(client, state):
     started(state, stored(state))
     statistics = client.statistics()
     assert (statistics.total, statistics.by_status.running) == (1, 1)
+
+
+def test_a_part_of_the_curves_is_asked_for_by_its_steps(client, state):
+    task = started(state, stored(state))
+    reported(state, task, *(metrics(step) for step in range(1, 6)))
+    assert [point.step for point in client.metrics(task.id, from_step=2, to_step=4).training] == [
+        2, 3, 4,
+    ]  # fmt: skip
+    assert client.metrics(task.id).total == 5
 
 
 def test_all_events_come_in_words(client, state, monkeypatch):

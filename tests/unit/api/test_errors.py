@@ -106,3 +106,9 @@ def test_sentences_are_chinese_unless_english_is_preferred(api):
     headers = {"accept-language": "zh;q=0.4, en-GB;q=0.8"}
     english = api("GET", "/finetuning/getTask", params={"id": 9}, headers=headers)
     assert english.json()["msg"] == "There is no task 9"
+
+
+def test_a_body_that_is_no_json_is_told_in_the_readers_language(api):
+    answer = api("POST", "/finetuning/createTask", content=b'{"name": }', params={"lang": "zh"})
+    assert answer.status_code == 400
+    assert answer.json()["msg"] == "请求体不是有效的 JSON：此处缺少值，或写的不是 JSON 的值"

@@ -71,6 +71,50 @@ def test_the_server_thins_and_says_how_many_there_are(api, state):
     assert (steps[0], steps[-1]) == (1, 500)
 
 
+@pytest.mark.parametrize(
+    ("asked", "steps", "evaluations"),
+    [
+        ({"fromStep": 4}, [4, 5, 6], [4, 6]),
+        ({"toStep": 2}, [1, 2], [2]),
+        ({"fromStep": 3, "toStep": "4"}, [3, 4], [4]),
+        ({"fromStep": 5, "toStep": 4}, [], []),
+        ({"fromStep": 10**30}, [], []),
+        ({"fromStep": "", "toStep": ""}, [1, 2, 3, 4, 5, 6], [2, 4, 6]),
+    ],
+)
+def test_some_steps_may_be_asked_for(api, state, asked, steps, evaluations):
+    task = started(state, stored(state))
+    for step in range(1, 7):
+        reported(state, task, metrics(step))
+        if step % 2 == 0:
+            reported(
+                state,
+                task,
+                Evaluation(step=step, epoch=0.2, eval_loss=0.5, token_accuracy=0.9, seconds=1.0),
+            )
+    data = api.data("getTaskMetrics", id=task.id, **asked)
+    assert [point["step"] for point in data["training"]] == steps
+    assert [point["step"] for point in data["evaluation"]] == evaluations
+    assert data["total"] == len(steps)
+    assert data["lastEventId"] == state.store.last_event_id(task.id)
+    assert (data["convergence"] is None) == any(asked.values())
+
+
+def test_some_steps_are_thinned_among_themselves(api, state):
+    task = started(state, stored(state))
+    reported(state, task, *(metrics(step) for step in range(1, 501)))
+    data = api.data("getTaskMetrics", id=task.id, fromStep=201, toStep=210, maxPoints=10)
+    assert [point["step"] for point in data["training"]] == list(range(201, 211))
+
+
+@pytest.mark.parametrize("name", ["fromStep", "toStep"])
+@pytest.mark.parametrize("value", ["-1", "1.5", "all"])
+def test_a_wrong_step_is_named(api, state, name, value):
+    response = api.get("getTaskMetrics", id=stored(state).id, **{name: value})
+    assert response.status_code == 422
+    assert response.json()["data"]["errors"][0]["field"] == name
+
+
 @pytest.mark.parametrize("value", ["9", "0", "-1", "many"])
 def test_a_wrong_number_of_points_is_named(api, state, value):
     response = api.get("getTaskMetrics", id=stored(state).id, maxPoints=value)

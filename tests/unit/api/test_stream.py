@@ -6,7 +6,16 @@ import time
 import httpx
 import pytest
 
-from tests.unit.api.parts import TOKEN, events_of, reported, served, started, stored, wait_until
+from tests.unit.api.parts import (
+    TOKEN,
+    ended,
+    events_of,
+    reported,
+    served,
+    started,
+    stored,
+    wait_until,
+)
 from tunesmith.api import stream
 from tunesmith.api.session import COOKIE, new_session
 from tunesmith.events import Checkpoint, Failed, Metrics, Phase, PhaseChanged, Planned, Warned
@@ -48,9 +57,7 @@ def ended_task(state):
     task = started(state, stored(state))
     reported(state, task, PhaseChanged(phase=Phase.TRAINING), metrics(1), metrics(2), step=2,
              total_steps=4, phase="training")  # fmt: skip
-    task = state.store.set_status(state.store.task(task.id), Status.COMPLETED, finished_at=1010.0)
-    state.store.append_event(task.id, 1, "exited", {"exit_code": 0}, 1010.0)
-    return task
+    return ended(state, task)
 
 
 def test_an_ended_task_is_told_from_its_beginning_and_the_stream_ends(state, url):
@@ -211,21 +218,20 @@ def test_a_silent_stream_shows_that_it_lives_and_a_left_one_is_forgotten(state, 
 def test_a_task_that_ends_while_its_events_are_read_is_told_to_its_end(state, url, monkeypatch):
     task = started(state, stored(state))
     read = type(state.store).events_after
-    ended = threading.Event()
+    told_the_end = threading.Event()
 
     def end_after_reading(store, task_id, after):
         found = read(store, task_id, after)
-        if not found and not ended.is_set():
-            ended.set()
-            store.set_status(store.task(task_id), Status.COMPLETED)
-            store.append_event(task_id, 1, "exited", {"exit_code": 0}, 1010.0)
+        if not found and not told_the_end.is_set():
+            told_the_end.set()
+            ended(state, task)
             threading.Timer(0.2, state.changes.publish).start()  # the daemon does so later
         return found
 
     monkeypatch.setattr(type(state.store), "events_after", end_after_reading)
     with open_stream(url, task.id) as response:
         told = kept(events_of(response))
-    assert ended.is_set()
+    assert told_the_end.is_set()
     assert [name for name, _ in told][-2:] == ["status", "exited"]
     assert told[-2][1]["status"] == "completed"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.api.parts import reported, started, stored
+from tests.unit.api.parts import ended, reported, started, stored
 from tests.unit.api.test_metrics import metrics
 from tunesmith import wire
 from tunesmith.api import task_events
@@ -67,10 +67,7 @@ def task(state):
         ),
     )
     error = {"code": "killed", "params": {}, "log_lines": [], "suggested_change": {}}
-    state.store.set_status(state.store.task(task.id), Status.FAILED, error=error)
-    for end in ({"exit_code": 1, "signal": None}, {"exit_code": None, "signal": 9}, {}):
-        state.store.append_event(task.id, 1, "exited", end, 2000.0)
-    return task
+    return ended(state, task, Status.FAILED, {"exit_code": 1, "signal": None}, error)
 
 
 def test_what_happened_is_told_in_sentences_without_the_curves(api, task):
@@ -92,15 +89,26 @@ def test_what_happened_is_told_in_sentences_without_the_curves(api, task):
             "finished",
             "The training was stopped at step 2 of 4; what it has learnt is in /o",
         ),
-        ("status", told.events[-4].message),
+        ("status", told.events[-2].message),
         ("exited", "The training process has ended with exit code 1"),
-        ("exited", "The training process was ended by signal 9"),
-        ("exited", "The training process is gone and left no record of its end"),
     ]
-    assert "SIGKILL" in told.events[-4].message
+    assert "SIGKILL" in told.events[-2].message
     plan = next(event for event in told.events if event.type == "plan")
     assert plan.data["totalSteps"] == 4
     assert (plan.attempt, plan.at) == (1, 1003.0)
+
+
+@pytest.mark.parametrize(
+    ("exit", "message"),
+    [
+        ({"exit_code": None, "signal": 9}, "The training process was ended by signal 9"),
+        ({}, "The training process is gone and left no record of its end"),
+    ],
+)
+def test_an_end_without_an_exit_code_is_told_in_words(api, state, exit, message):
+    task = ended(state, started(state, stored(state)), Status.STOPPED, exit)
+    told = wire.TaskEvents.model_validate(api.data("getTaskEvents", id=task.id))
+    assert (told.events[-1].type, told.events[-1].message) == ("exited", message)
 
 
 def test_the_words_are_in_the_language_that_the_query_asks_for(api, task):

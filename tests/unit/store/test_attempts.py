@@ -76,9 +76,23 @@ def test_a_second_attempt_forgets_what_the_first_reported(store: Store) -> None:
 def test_an_attempt_remembers_its_handle_and_its_end(store: Store) -> None:
     task = running(store)
     store.save_handle(task.id, 1, "/srv/tasks/1/1")
-    store.end_attempt(task.id, 1, 2000.5)
+    ended = store.end_attempt(
+        task, Status.COMPLETED, exit={"exit_code": 0}, error=None, ended_at=2000.5
+    )
     attempt = store.attempt(task.id, 1)
     assert (attempt.handle, attempt.ended_at) == ("/srv/tasks/1/1", 2000.5)
+    assert ended == store.task(task.id)
+    assert ended is not None and ended.finished_at == 2000.5
+    assert [event.type for event in store.events_after(task.id, 0)][-2:] == ["status", "exited"]
+
+
+def test_an_attempt_whose_task_was_changed_meanwhile_is_not_ended(store: Store) -> None:
+    task = running(store)
+    store.update(task, stop_requested_at=1.0)
+    end = store.end_attempt(task, Status.COMPLETED, exit={}, error=None, ended_at=2000.5)
+    assert end is None
+    assert store.attempt(task.id, 1).ended_at is None
+    assert [event.type for event in store.events_after(task.id, 0)] == ["status", "status"]
 
 
 def test_an_unknown_attempt_is_not_found(store: Store) -> None:
@@ -188,12 +202,13 @@ def test_numbers_that_are_not_finite_are_left_out(store: Store) -> None:
         100,
         metrics={"loss": math.nan, "grad_norm": -math.inf, "learning_rate": 0.5},
     )
-    store.append_event(task.id, 1, "warning", {"params": {"values": [1.0, math.nan]}}, 5.0)
+    warned = events.Warned(seq=3, at=5.0, code="w", params={"values": [1.0, math.nan]})
+    store.record(task.id, 1, [warned], 200)
     assert store.task(task.id).metrics == {"learning_rate": 0.5}
     stored = store.events_after(task.id, 0)
     json.dumps([event.data for event in stored], allow_nan=False)
     assert all("loss" not in event.data for event in stored)
-    assert stored[-1].data == {"params": {"values": [1.0, None]}}
+    assert stored[-1].data["params"] == {"values": [1.0, None]}
 
 
 @pytest.mark.parametrize(
@@ -209,35 +224,37 @@ def test_odd_characters_do_not_break_an_event(store: Store, text: str, kept: str
     task = running(store)
     failed = events.Failed(seq=1, at=1.0, code="trainer_crashed", params={"reason": text})
     store.record(task.id, 1, [failed], 10)
-    store.append_event(task.id, 1, "exited", {text: text}, 2.0)
-    recorded, appended = store.events_after(task.id, 0)[-2:]
+    recorded = store.events_after(task.id, 0)[-1]
     assert recorded.data["params"] == {"reason": kept}
-    assert appended.data == {kept: kept}
     json.dumps(recorded.data, ensure_ascii=False).encode()
     error = {"code": "trainer_crashed", "params": {}, "log_lines": [text]}
-    ended = store.set_status(task, Status.FAILED, error=error)
+    ended = store.end_attempt(task, Status.FAILED, exit={text: text}, error=error, ended_at=2.0)
     assert ended is not None
     assert ended.error == error | {"log_lines": [kept]}
+    assert store.events_after(task.id, 0)[-1].data == {kept: kept}
 
 
 def test_events_come_in_order_after_an_id_and_up_to_a_limit(store: Store) -> None:
     task, other = running(store), running(store)
     store.record(task.id, 1, [metrics(n, n) for n in range(1, 4)], 10)
     store.record(other.id, 1, [metrics(1, 1)], 10)
-    store.append_event(task.id, 1, "exited", {"exit_code": 0}, time.time())
+    store.end_attempt(
+        task, Status.COMPLETED, exit={"exit_code": 0}, error=None, ended_at=time.time()
+    )
     whole = store.events_after(task.id, 0)
-    assert [event.type for event in whole] == ["status"] * 2 + ["metrics"] * 3 + ["exited"]
+    assert [event.type for event in whole] == ["status"] * 2 + ["metrics"] * 3 + [
+        "status",
+        "exited",
+    ]
     assert [event.id for event in whole] == sorted({event.id for event in whole})
     assert store.events_after(task.id, whole[2].id) == whole[3:]
     assert store.events_after(task.id, whole[1].id, limit=2) == whole[2:4]
     assert store.last_event_id(task.id) == whole[-1].id
     assert store.events_after(task.id, whole[-1].id) == []
     assert store.events_after(task.id, 10**30) == []
-    assert store.events_of_types(task.id, ["exited", "status"]) == [*whole[:2], whole[-1]]
+    assert store.events_of_types(task.id, ["exited", "status"]) == [*whole[:2], *whole[-2:]]
 
 
-def test_a_task_that_is_not_there_has_no_events_and_takes_none(store: Store) -> None:
+def test_a_task_that_is_not_there_has_no_events(store: Store) -> None:
     assert store.last_event_id(5) == 0
     assert store.events_of_types(5, ["metrics"]) == []
-    with pytest.raises(NotFound):
-        store.append_event(5, 1, "exited", {}, 1.0)
