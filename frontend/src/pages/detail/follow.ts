@@ -8,6 +8,7 @@ import { aborted, addressOf, ApiError, get } from '@/api/client'
 import { useStream } from '@/api/live'
 import type { MetricPoint, Status, Task, TaskEvent } from '@/api/types'
 import { language } from '@/i18n'
+import { ended } from '@/parts/ended'
 import { useCurves } from './curves'
 
 /** How a task stands, told about once a second while it runs. */
@@ -23,8 +24,6 @@ type Told = { attempt: number; at: number; message: string } & Record<string, un
 const TIMELINE = ['status', 'started', 'phase', 'plan', 'memory_plan', 'checkpoint', 'warning', 'error', 'finished', 'exited'] as const
 // After these the task has more to say than progress does.
 const ASK_AFTER = new Set<string>(['status', 'started', 'finished'])
-
-export const ended = (status: Status) => status === 'completed' || status === 'failed' || status === 'stopped'
 
 export function useFollowed(id: number) {
   const task = shallowRef<Task | null>(null)
