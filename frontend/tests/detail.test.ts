@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { Argument, MetricPoint, TaskEvent } from '../src/api/types'
-import { rows, valueText } from '../src/pages/detail/arguments'
+import { rows } from '../src/pages/detail/arguments'
 import { placeOf } from '../src/pages/detail/logPlace'
-import { allToCsv, attemptsOf, curve, joined, lowest, stepsBetween } from '../src/pages/detail/points'
+import { allToCsv, attemptsOf, joined, stepsBetween } from '../src/pages/detail/points'
 import { beginOf, checkpoints, memoryOf, story } from '../src/pages/detail/timeline'
+import { valueText } from '../src/parts/argumentValue'
+import { curve, lowest } from '../src/parts/charts/curve'
 
 const at = (step: number, more: Partial<MetricPoint> = {}): MetricPoint => ({ attempt: 1, step, at: 1000 + step, epoch: step / 10, ...more })
 const steps = (points: readonly MetricPoint[]) => points.map(({ step }) => step)

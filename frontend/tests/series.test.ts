@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { between, smoothed, toCsv, type Point } from '../src/parts/chart/series'
+import { between, smoothed, toCsv, type Point } from '../src/parts/charts/series'
 
 describe('smoothed', () => {
   it('keeps a constant as it is from the first point on', () => {

@@ -25,6 +25,7 @@ from tunesmith import Client
 from tunesmith.wire import Task
 
 PATIENCE = 60_000  # milliseconds until what a page shall show counts as never shown
+TRAINING = 300_000  # the same for what a training has to come to first
 Theme = Literal["light", "dark"]
 Language = Literal["zh", "en"]
 LOCALES = {"zh": "zh-CN", "en": "en-US"}
@@ -83,7 +84,7 @@ class Site:
 
     def wait(self, id: int, *statuses: str) -> Task:
         """Wait until the task has one of `statuses`."""
-        until(lambda: self.task(id).status in statuses, f"task {id} is {statuses}")
+        until(lambda: self.task(id).status in statuses, f"task {id} is {statuses}", TRAINING / 1000)
         return self.task(id)
 
 

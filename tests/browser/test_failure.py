@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.console import Console
+from tests.browser.console import TRAINING, Console
 from tunesmith.wire import Task
 
 pytestmark = pytest.mark.processes
@@ -49,5 +49,5 @@ def test_a_second_try_has_the_suggestion_filled_in_and_works(
     page.get_by_role("button", name="确定创建").click()
     expect(page).to_have_url(re.compile(r"/tasks/\d+$"))
     id = int(page.url.rsplit("/", 1)[1])
-    expect(page.locator("#overview-title")).to_have_text("已完成")
+    expect(page.locator("#overview-title")).to_have_text("已完成", timeout=TRAINING)
     assert console.task(id).status == "completed"

@@ -58,9 +58,7 @@ def test_the_theme_that_was_chosen_is_there_before_any_module(page: Page) -> Non
     page.reload(wait_until="commit")
     page.wait_for_function("() => document.readyState === 'complete'")
     expect(page.locator("html")).to_have_class(re.compile("dark"))
-    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == (
-        "rgb(18, 20, 26)"
-    )
+    expect(page.locator("html")).to_have_css("background-color", "rgb(18, 20, 26)")
 
 
 def test_the_system_decides_where_nobody_has(browser: Browser, console: Console) -> None:
@@ -82,7 +80,7 @@ def test_the_keyboard_can_skip_the_navigation_and_sees_where_it_is(page: Page) -
     page.keyboard.press("Tab")
     entry = page.get_by_role("navigation", name="主导航").get_by_role("link", name="微调任务")
     expect(entry).to_be_focused()
-    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "2px"
+    expect(entry).to_have_css("outline-width", "2px")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")

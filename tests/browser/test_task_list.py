@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import update
 
 from benchmarks.store_list import fill
-from tests.browser.console import Console, visit
+from tests.browser.console import TRAINING, Console, visit
+from tests.integration.server import until
 from tunesmith.errors import NotFound
 from tunesmith.status import Status
 from tunesmith.store.database import open_database
@@ -36,7 +37,9 @@ def confirm(page: Page, button: str, *said: str) -> None:
     question = page.get_by_role("dialog")
     for words in said:
         expect(question).to_contain_text(words)
-    question.get_by_role("button", name=button, exact=True).click()
+    answer = question.get_by_role("button", name=button, exact=True)
+    answer.click()
+    expect(answer).to_be_hidden()
 
 
 def gone(console: Console, id: int) -> bool:
@@ -98,6 +101,7 @@ def test_the_order_stays_over_a_reload(page: Page, done: Task, failed: Task) -> 
     expect(by_name).to_have_attribute("aria-sort", "ascending")
     page.reload()
     expect(by_name).to_have_attribute("aria-sort", "ascending")
+    expect(row(page, failed.name)).to_be_visible()  # the address alone says the order
     names = page.get_by_role("rowheader").get_by_role("link").all_text_contents()
     assert names.index(failed.name) < names.index(done.name)
 
@@ -113,7 +117,8 @@ def test_rows_come_and_move_without_a_reload_and_what_is_ticked_stays(
     try:
         expect(row(page, "live 0")).to_contain_text("执行中")
         expect(row(page, "live 3")).to_contain_text("等待任务")
-        expect(row(page, "live 0")).to_contain_text(re.compile(r"[1-9]\d* / [\d,]+"))
+        steps = re.compile(r"[1-9]\d* / [\d,]+")
+        expect(row(page, "live 0")).to_contain_text(steps, timeout=TRAINING)
         expect(row(page, "live 0")).to_contain_text("剩余")
         expect(row(page, done.name).get_by_role("checkbox")).to_be_checked()
         expect(page.get_by_text("已选 1 个")).to_be_visible()
@@ -139,12 +144,12 @@ def test_rows_come_and_move_without_a_reload_and_what_is_ticked_stays(
         confirm(
             page, "删除", "删除这 2 个任务", "已输出的模型文件不会被删除", "运行中的任务会先被停止"
         )
+        expect(page.get_by_text("已删除 2 个任务")).to_be_visible()  # for a few seconds
         expect(row(page, "live 1")).to_be_hidden()
         expect(row(page, "live 2")).to_be_hidden()
-        expect(page.get_by_text("已删除 2 个任务")).to_be_visible()
         assert gone(console, ids[1])
         assert gone(console, ids[2])
-        assert not console.log(ids[2]).exists()
+        until(lambda: not console.log(ids[2]).exists(), "its files are gone")
     finally:
         with console.client() as client:
             for id in ids:
@@ -195,7 +200,7 @@ def test_the_keyboard_ticks_and_leaves_nothing_undone(page: Page, done: Task) ->
     name = row(page, done.name).get_by_role("link", name=done.name, exact=True)
     expect(name).to_be_focused()
     everything = page.get_by_role("checkbox", name="选择本页全部任务")
-    assert everything.evaluate("box => box.indeterminate")
+    expect(everything).to_be_checked(indeterminate=True)
     everything.focus()
     page.keyboard.press("Space")
     for box in page.get_by_role("checkbox").all():

@@ -53,7 +53,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        until(self._answers, "the server answers", 30)
+        until(self._answers, "the server answers")
         return self
 
     def _answers(self) -> bool:

@@ -22,10 +22,20 @@ export function formatBytes(bytes: number | null | undefined): string {
   return `${bytes < 0 ? '-' : ''}${formatNumber(value, digits)} ${units[unit]}`
 }
 
+const numberFormats = new Map<string, Intl.NumberFormat>()
+
+/** Made once: making one takes far longer than writing a number with it. */
+function numberFormat(locale: string, maximumFractionDigits: number): Intl.NumberFormat {
+  const key = `${locale} ${maximumFractionDigits}`
+  let found = numberFormats.get(key)
+  if (!found) numberFormats.set(key, (found = new Intl.NumberFormat(locale, { maximumFractionDigits })))
+  return found
+}
+
 /** 12345.678 -> "12,345.68". */
 export function formatNumber(value: number | null | undefined, digits = 2): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE
-  return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value)
+  return numberFormat(locale(), digits).format(value)
 }
 
 /** A loss, a learning rate: four significant digits, 2e-4 where it is small. */
@@ -93,6 +103,12 @@ export function formatTime(moment: Moment): string {
   const date = dateOf(moment)
   if (!date) return NONE
   return `${formatDate(moment)} ${formatClock(moment)}`
+}
+
+/** "01-22 14:03" of this year, "2024-01-22" of another. */
+export function formatShortTime(moment: Moment): string {
+  const text = formatTime(moment)
+  return text.startsWith(`${new Date().getFullYear()}-`) ? text.slice(5, 16) : text.slice(0, 10)
 }
 
 /** "2025-01-22". */

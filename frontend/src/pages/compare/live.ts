@@ -4,8 +4,8 @@ import { computed, shallowRef, watch, type Ref } from 'vue'
 import { ApiError, get } from '@/api/client'
 import type { MetricPoint, Task } from '@/api/types'
 import { language } from '@/i18n'
+import { ended } from '@/parts/ended'
 import { useRefresh, type Refresh } from '@/parts/refresh'
-import { hasEnded } from '../tasks/words'
 
 const EVERY = 5000 // milliseconds
 const MAX_POINTS = 1500 // more than a chart has pixels for
@@ -78,5 +78,5 @@ async function look(id: number, signal: AbortSignal): Promise<Known> {
   const { training, evaluation } = await get('getTaskMetrics', { id, maxPoints: MAX_POINTS }, signal)
   const attempt = Math.max(...[...training, ...evaluation].map((point) => point.attempt), 0)
   const latest = (point: MetricPoint) => point.attempt === attempt
-  return { task, training: training.filter(latest), evaluation: evaluation.filter(latest), ended: hasEnded(task) }
+  return { task, training: training.filter(latest), evaluation: evaluation.filter(latest), ended: ended(task.status) }
 }

@@ -1,6 +1,6 @@
 /** What came out of each task, in rows that can be read across. Pure. */
 
-import { lowest } from '../detail/points'
+import { lowest } from '@/parts/charts/curve'
 import type { Compared } from './live'
 
 /** `at`: the step of the value, where it is one of many. */

@@ -1,4 +1,4 @@
-/** Training arguments of a task, as rows: which were chosen, which are defaults, how a value is read. Pure. */
+/** Training arguments of a task, as rows: which were chosen, which are defaults. Pure. */
 
 import type { Argument } from '@/api/types'
 
@@ -30,22 +30,4 @@ export function rows(values: Values, given: readonly string[], schema: readonly 
     })),
     ...strange.map((name) => ({ name, label: name, hint: '', unit: '', value: values[name], chosen: given.includes(name) })),
   ]
-}
-
-/** A value in a few characters; `words` are the reader's for yes, no and nothing. */
-export function valueText(value: unknown, words: { yes: string; no: string; none: string }): string {
-  if (value === null || value === undefined || value === '') return words.none
-  if (typeof value === 'boolean') return value ? words.yes : words.no
-  if (typeof value === 'number') return numberText(value)
-  if (Array.isArray(value)) return value.map((each) => valueText(each, words)).join(', ')
-  if (typeof value === 'object') {
-    return Object.entries(value).map(([name, each]) => `${name} ${valueText(each, words)}`).join(', ')
-  }
-  return String(value)
-}
-
-/** As people write it in a configuration: 0.0002 as 2e-4. */
-function numberText(value: number): string {
-  if (value === 0 || Math.abs(value) >= 1e-3) return String(value)
-  return value.toExponential().replace('e+', 'e')
 }

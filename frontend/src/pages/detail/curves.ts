@@ -4,8 +4,9 @@
  * few thousand points of it.
  */
 
-import { computed, onScopeDispose, ref, shallowRef } from 'vue'
+import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue'
 import { get } from '@/api/client'
+import { connectionLost } from '@/api/connection'
 import type { MetricPoint, Metrics } from '@/api/types'
 import { attemptsOf, joined, type Detail, type Steps, type Told } from './points'
 
@@ -125,6 +126,7 @@ export function useCurves(id: number) {
     }
   }
 
+  watch(connectionLost, (lost) => !lost && error.value && void refresh(), { flush: 'sync' })
   onScopeDispose(() => {
     window.clearTimeout(showTimer)
     window.clearTimeout(zoomTimer)

@@ -5,9 +5,11 @@
 
 import { computed, nextTick, onScopeDispose, ref, shallowRef, watch } from 'vue'
 import { aborted, addressOf, ApiError, get } from '@/api/client'
+import { connectionLost } from '@/api/connection'
 import { useStream } from '@/api/live'
 import type { MetricPoint, Status, Task, TaskEvent } from '@/api/types'
 import { language } from '@/i18n'
+import { ended } from '@/parts/ended'
 import { useCurves } from './curves'
 
 /** How a task stands, told about once a second while it runs. */
@@ -23,8 +25,6 @@ type Told = { attempt: number; at: number; message: string } & Record<string, un
 const TIMELINE = ['status', 'started', 'phase', 'plan', 'memory_plan', 'checkpoint', 'warning', 'error', 'finished', 'exited'] as const
 // After these the task has more to say than progress does.
 const ASK_AFTER = new Set<string>(['status', 'started', 'finished'])
-
-export const ended = (status: Status) => status === 'completed' || status === 'failed' || status === 'stopped'
 
 export function useFollowed(id: number) {
   const task = shallowRef<Task | null>(null)
@@ -120,17 +120,21 @@ export function useFollowed(id: number) {
     },
   )
 
-  // The server has told all there is, or the task is gone.
-  watch(state, async (now) => {
-    if (now !== 'ended' || !task.value || gone) return
+  async function loadAgain(): Promise<void> {
     await load()
-    if (missing.value || !task.value || ended(task.value.status)) return
+    if (gone || state.value !== 'ended' || error.value || missing.value || !task.value || ended(task.value.status)) return
     // It was taken for ended while the server came up: once more.
     const begin = from.value
     from.value = null
     await nextTick()
     from.value = begin
-  })
+  }
+
+  // The server has told all there is, or the task is gone.
+  watch(state, (now) => now === 'ended' && !gone && void loadAgain())
+  // What the server was asked for when it went away is still not here. In sync: another call may
+  // have reached the server in the same moment.
+  watch(connectionLost, (lost) => !lost && error.value && void loadAgain(), { flush: 'sync' })
   watch(language, load)
   void load()
   onScopeDispose(() => {

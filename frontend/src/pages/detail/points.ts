@@ -1,10 +1,8 @@
-/** The points of a task's curves: joined, divided by attempts, turned into series. Pure. */
+/** The points of a task's curves: joined, divided by attempts, written as a table. Pure. */
 
 import type { MetricPoint } from '@/api/types'
-import type { Point, XType } from '@/parts/chart/series'
-
-/** What a point has a value for. */
-export type Field = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'eval_loss' | 'token_accuracy'
+import { xOf } from '@/parts/charts/curve'
+import type { XType } from '@/parts/charts/series'
 
 /** First and last step of what is looked at. */
 export type Steps = readonly [from: number, to: number]
@@ -48,17 +46,6 @@ export function attemptsOf(...lists: readonly (readonly MetricPoint[])[]): numbe
   return [...found].sort((a, b) => a - b)
 }
 
-/** Where a point stands: `start` is when its attempt began, in Unix seconds. */
-export function xOf(point: MetricPoint, xType: XType, start: number): number {
-  if (xType === 'step') return point.step
-  return xType === 'time' ? point.at : Math.max(0, point.at - start)
-}
-
-/** A value that was not finite is left out by the server: a gap. */
-export function curve(points: readonly MetricPoint[], field: Field, xType: XType, start: number): Point[] {
-  return points.map((point) => [xOf(point, xType, start), point[field] ?? NaN] as const)
-}
-
 /** The steps between two places of the axis; null where no point lies between. */
 export function stepsBetween(points: readonly MetricPoint[], range: readonly [number, number], xType: XType, start: number): Steps | null {
   const inside = points.filter((point) => {
@@ -66,16 +53,6 @@ export function stepsBetween(points: readonly MetricPoint[], range: readonly [nu
     return x >= range[0] && x <= range[1]
   })
   return inside.length ? [inside[0]!.step, inside.at(-1)!.step] : null
-}
-
-/** The lowest value of a field, and where it is. */
-export function lowest(points: readonly MetricPoint[], field: Field): { step: number; value: number } | null {
-  let found: { step: number; value: number } | null = null
-  for (const point of points) {
-    const value = point[field]
-    if (value !== null && value !== undefined && (!found || value < found.value)) found = { step: point.step, value }
-  }
-  return found
 }
 
 const COLUMNS = ['loss', 'eval_loss', 'token_accuracy', 'learning_rate', 'grad_norm', 'tokens_per_second'] as const

@@ -1,7 +1,7 @@
 /** How the reader likes to see curves. It holds for every task. */
 
 import { ref, watch } from 'vue'
-import type { XType } from '@/parts/chart/series'
+import type { XType } from './series'
 import { keep, kept } from '@/storage'
 
 export const X_TYPES: readonly XType[] = ['step', 'duration', 'time']

@@ -77,7 +77,7 @@ export function optionOf(look: Look, colours: Colours): EChartsCoreOption {
       max: look.logY ? ({ max }: Extent) => firstDigit(max, Math.ceil) : undefined,
       axisLine: { show: false },
       axisTick: { show: false },
-      axisLabel: { ...label, formatter: (y: number) => formatValue(y) },
+      axisLabel: { ...label, formatter: tiny(look.series) ? exponential : (y: number) => formatValue(y) },
       splitLine: { lineStyle: { color: colours.line } },
     },
     // Its icon is not shown: dragging over the chart is always a choice of what to see.
@@ -107,6 +107,16 @@ function linesOf(series: Series, place: number, look: Look, colours: Colours): o
     { ...base, id: `${place} raw`, data: shown, showSymbol: false, silent: true, lineStyle: { ...base.lineStyle, width: 1, opacity: 0.28 } },
     { ...base, id: `${place}`, data: soft, showSymbol: shown.length === 1 },
   ]
+}
+
+/** Whether an axis would have 0.0012 beside 9e-4. */
+function tiny(series: readonly Series[]): boolean {
+  return series.every(({ points }) => points.every(([, y]) => !(Math.abs(y) >= 0.01)))
+}
+
+/** 0.0012 -> "1.2e-3". */
+function exponential(y: number): string {
+  return y === 0 ? '0' : Number(y.toPrecision(4)).toExponential().replace('e+', 'e')
 }
 
 interface Extent {
