@@ -14,7 +14,6 @@ import contextlib
 import os
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +21,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from benchmarks.played_task import played_task
 from benchmarks.running_server import TOKEN, RunningServer, running_server, verdict
-from tunesmith.events import EventWriter, Metrics, Progress
-from tunesmith.executor.process import identify
-from tunesmith.run_directory import RunDirectory, write_json
-from tunesmith.spec import GpuConfig, Spec, TrainingArguments
-from tunesmith.store import AttemptRecord, NewTask, Store
 
 CPU_LIMIT = 1.0  # cores
-EVENTS_A_SECOND, LINES_A_SECOND = 5, 20
 HISTORY = 1000  # metrics that the task has when it is first followed
 SETTLE = 2.0  # seconds after connecting, in which the history is sent
 CASES = {
@@ -49,10 +43,7 @@ def main() -> None:
     kept = True
     with tempfile.TemporaryDirectory() as directory:
         data_dir = Path(directory) / "data"
-        run = running_task(data_dir)
-        ended = threading.Event()
-        threading.Thread(target=play_trainer, args=(run, ended), daemon=True).start()
-        with running_server(data_dir) as server:
+        with played_task(data_dir, HISTORY), running_server(data_dir) as server:
             alone = asyncio.run(cpu_with(server, [], 0, 5.0))
             print(f"     nobody follows: {alone.cores:.2f} cores")
             for name, streams in CASES.items():
@@ -61,7 +52,6 @@ def main() -> None:
                 kept &= verdict(what, used.cores, CPU_LIMIT, "cores")
                 print(f"     {used.events:.0f} events a second, {used.mib:.2f} MiB a second")
             print(f"     the server's memory: {server.memory():.0f} MiB")
-        ended.set()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     sys.exit(0 if kept else 1)
 
@@ -117,69 +107,6 @@ async def follow(url: str, stream: str, count: list[int]) -> None:
         while data := await reader.read(1 << 16):
             count[0] += data.count(b"\nevent: ")
             count[1] += len(data)
-
-
-def running_task(data_dir: Path) -> RunDirectory:
-    """Store a task that this process runs, with a history; return its run directory."""
-    run = RunDirectory(data_dir / "tasks" / "1" / "1")
-    run.path.mkdir(parents=True)
-    me = identify(os.getpid())
-    introduction = {"pid": me.pid, "start_time": me.start_time}
-    write_json(
-        run.supervisor,
-        {"supervisor": introduction, "trainer": introduction, "boot_id": me.boot_id},
-    )
-    spec = Spec(
-        task_id=0,
-        attempt=0,
-        name="benchmark",
-        description=None,
-        base_model="/m",
-        dataset_path="/d",
-        output_path="",
-        training=TrainingArguments(),
-        given=(),
-        gpu=GpuConfig(),
-        devices=(),
-    )
-    store = Store.open(f"sqlite:///{data_dir / 'tunesmith.db'}")
-    task = store.insert(NewTask(spec, str(data_dir / "outputs"), "/m", None, checked=True))
-    attempt = AttemptRecord(task.id, 1, str(run.path), str(run.path), (), 0, 0, None)
-    store.begin_attempt(
-        task, attempt, spec, command="", log_path=str(run.log), started_at=time.time()
-    )
-    store.close()
-    writer = EventWriter(run.events)
-    for step in range(HISTORY):
-        writer.write(metrics(step))
-    return run
-
-
-def play_trainer(run: RunDirectory, ended: threading.Event) -> None:
-    """Write events and log lines until `ended`."""
-    writer = EventWriter(run.events, after=HISTORY)
-    step = HISTORY
-    with run.log.open("a", buffering=1) as log:
-        while not ended.wait(1 / LINES_A_SECOND):
-            step += 1
-            log.write(f"2026-11-24 04:16:43 step {step} 训练 loss {2.5 / step:.4f}\n")
-            if step % (LINES_A_SECOND // EVENTS_A_SECOND) == 0:
-                writer.write(metrics(step))
-            if step % LINES_A_SECOND == 0:
-                rest = {"tokens_per_second": 180.0, "eta_seconds": 1e4 - step}
-                writer.write(Progress(step=step, epoch=step / 1000, **rest))
-
-
-def metrics(step: int) -> Metrics:
-    return Metrics(
-        step=step,
-        epoch=step / 1000,
-        loss=2.5 / (step + 1),
-        learning_rate=1e-4,
-        grad_norm=0.7,
-        tokens_per_second=180.0,
-        eta_seconds=1e4 - step,
-    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import subprocess
 from functools import cache
 
 LIBRARY = "libjemalloc.so.2"
-# Large blocks are kept for the next tensors, for ten seconds, like all others.
-OPTIONS = "oversize_threshold:0"
+# What is freed is kept for the next tensors. By default jemalloc gives free blocks of 8 MiB back at
+# once: 185,000 page faults and 0.38 s of a step of 3.9 s (SmolLM2-135M, LoRA, 2 cores). What would
+# add to the peak is given back where it is reached: `trainer.memory.compact`.
+OPTIONS = "oversize_threshold:0,dirty_decay_ms:-1"
 
 
 def environment() -> dict[str, str]:

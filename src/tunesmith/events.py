@@ -206,6 +206,12 @@ class EventWriter:
         self._seq = after
         self._torn = False
 
+    @classmethod
+    def append_to(cls, path: Path) -> "EventWriter":
+        """Return a writer that goes on after the events that `path` holds, if any."""
+        written = read_all(path)
+        return cls(path, after=written[-1].seq if written else 0)
+
     def write(self, event: Event) -> None:
         self._seq += 1
         stamped = event.model_copy(update={"seq": self._seq, "at": time.time()})
@@ -236,6 +242,17 @@ def read(path: Path, offset: int) -> tuple[list[Event], int]:
         return [], offset
     events, used = parse(data)
     return events, offset + used
+
+
+def read_all(path: Path) -> list[Event]:
+    """Return all events of `path`; a missing file holds none."""
+    found: list[Event] = []
+    before, offset = -1, 0
+    while offset != before:
+        before = offset
+        more, offset = read(path, before)
+        found += more
+    return found
 
 
 def parse(data: bytes) -> tuple[list[Event], int]:

@@ -101,6 +101,8 @@ class Running:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                # As from a terminal: in the background of a script Ctrl-C is ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     @property

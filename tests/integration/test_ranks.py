@@ -108,6 +108,19 @@ def test_what_one_device_cannot_hold_is_divided_by_the_plan(new_run: NewRun) -> 
     assert losses(not_so) == near(losses(fits))
 
 
+def test_a_divided_batch_that_does_not_fit_begins_again_smaller(new_run: NewRun) -> None:
+    rows = [{"instruction": "a" * 400, "input": "", "output": "b" * 400}] * 256
+    given: dict[str, Any] = {"rows": rows, "num_train_epochs": 1, "dtype": "fp32"}
+    given |= {"per_device_train_batch_size": 128, "simulated": 2, "sharding": "full"}
+    fits = done(new_run("fits").start(**given))
+    cut = done(new_run("does not fit").start(**given, gpu={"max_memory_gib": 0.12}))
+    warned = [event.params for event in cut.of(Warned) if event.code == "smaller_batches"]
+    assert warned and warned[0]["now"] < warned[0]["before"]
+    assert losses(cut) == near(losses(fits))
+    numbers = [event.seq for event in cut.events]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_four_ranks_learn_what_one_process_does(new_run: NewRun) -> None:
     given: dict[str, Any] = {"rows": UNEVEN, **LEARNING, "method": "full", "learning_rate": 1e-3}
     one = done(new_run("one").start(per_device_train_batch_size=8, **given))

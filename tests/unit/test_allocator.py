@@ -31,6 +31,31 @@ def test_a_process_gets_it_where_it_is_installed():
     assert (told.stdout.strip(), told.stderr) == ("True", "")
 
 
+def test_what_is_freed_is_kept_until_it_is_to_be_given_back():
+    variables = allocator.environment()
+    if not variables:
+        pytest.skip("no libjemalloc.so.2 here: apt install libjemalloc2")
+    code = (
+        "import ctypes\n"
+        "from tunesmith.trainer.memory import compact, resident\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype = ctypes.c_void_p\n"
+        "block = ctypes.c_void_p(libc.malloc(ctypes.c_size_t(1 << 28)))\n"
+        "ctypes.memset(block, 1, 1 << 28)\n"
+        "held = resident()\n"
+        "libc.free(block)\n"
+        "freed = resident()\n"
+        "compact()\n"
+        "print(held - freed, freed - resident())\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True
+    )
+    at_once, then = map(int, told.stdout.split())
+    assert abs(at_once) < 1 << 24
+    assert abs(then - (1 << 28)) < 1 << 24
+
+
 def test_a_library_that_is_not_there_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(allocator, "LIBRARY", "libnosuchthing.so.9")
     assert allocator.environment() == {}

@@ -87,6 +87,16 @@ def test_a_long_history_is_read_in_slices(tmp_path, monkeypatch):
     assert steps == list(range(50))
 
 
+def test_a_second_writer_goes_on_where_the_first_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "READ_AT_MOST", 1000)
+    path = tmp_path / "events.jsonl"
+    EventWriter.append_to(path).write(metrics(0))
+    for step in range(1, 20):
+        EventWriter.append_to(path).write(metrics(step))
+    found = events.read_all(path)
+    assert [(event.seq, event.step) for event in found] == [(n + 1, n) for n in range(20)]
+
+
 def test_bytes_without_a_newline_cannot_stop_the_reader(tmp_path, monkeypatch):
     monkeypatch.setattr(events, "READ_AT_MOST", 100)
     path = tmp_path / "events.jsonl"

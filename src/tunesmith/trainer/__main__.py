@@ -1,6 +1,7 @@
 """Entry: `python -m tunesmith.trainer RUN_DIR`. Exit 0 after `finished`, 1 after `error`.
 
-A run that holds several devices starts this again for each of them, with `--rank`.
+A run that holds several devices starts this again for each of them: `RUN_DIR --rank [TOKENS]`, the
+tokens that are computed at once where as many as the spec says did not fit.
 """
 
 import os
@@ -16,16 +17,17 @@ def main() -> int:
     # Before anything else is imported: a stop may come in the first second.
     stop = Stop()
     stop.listen()
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3, 4):
         sys.stderr.write("usage: python -m tunesmith.trainer RUN_DIR\n")
         return 64  # EX_USAGE
     directory = RunDirectory(Path(sys.argv[1]))
 
     from tunesmith.trainer import ranks, run
 
-    if sys.argv[2:] == [ranks.RANK]:
+    if sys.argv[2:3] == [ranks.RANK]:
         ranks.end_with_parent()
-        return run.main(directory, stop, ranks.place_of_this_process())
+        room = int(sys.argv[3]) if sys.argv[3:] else None
+        return run.main(directory, stop, ranks.place_of_this_process(), room)
     devices = ranks.devices_of(directory)
     if devices > 1:
         from tunesmith.trainer import several

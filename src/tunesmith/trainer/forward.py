@@ -15,6 +15,7 @@ from tunesmith.trainer.failures import short_reason
 from tunesmith.trainer.kernels import backend, layers
 from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores
 from tunesmith.trainer.kernels.norm import wide
+from tunesmith.trainer.memory import compact
 from tunesmith.trainer.neftune import EmbeddingNoise
 
 # Of the root mean square of the logits. Rounding stays well below; another sample that is seen
@@ -69,6 +70,7 @@ class Forward:
         self.way = _choose_way(self, kernels, verify)
         if neftune_noise_alpha is not None:
             self._noise = EmbeddingNoise(model, neftune_noise_alpha)
+        model.get_input_embeddings().register_forward_hook(_compact_before_gradient)
 
     @property
     def packed(self) -> bool:
@@ -91,7 +93,9 @@ class Forward:
         targets = self._tensor(batch.targets)
         if not self.by_kernels:
             return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
-        return linear_cross_entropy(self._hidden(batch), *self._head, targets, self._head_numbers)
+        hidden = self._hidden(batch)
+        compact()  # all activations are there, and logits are to come
+        return linear_cross_entropy(hidden, *self._head, targets, self._head_numbers)
 
     @torch.no_grad()
     def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,6 +187,12 @@ class Forward:
 
     def _tensor(self, array: Any) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+def _compact_before_gradient(_embeddings: Any, _inputs: Any, output: torch.Tensor) -> None:
+    """The gradient of embeddings, as large as they are, comes when all others are there."""
+    if output.requires_grad:
+        output.register_hook(lambda _gradient: compact())  # type: ignore[no-untyped-call]
 
 
 def _choose_way(forward: Forward, kernels: Literal["auto", "plain"], verify: bool) -> Way:

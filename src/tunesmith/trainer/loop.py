@@ -27,7 +27,7 @@ from tunesmith.trainer.checkpoint import (
 from tunesmith.trainer.evaluate import Scores, evaluate
 from tunesmith.trainer.failures import is_out_of_memory, short_reason
 from tunesmith.trainer.forward import Forward
-from tunesmith.trainer.memory import give_back, reserved
+from tunesmith.trainer.memory import compact, give_back, reserved
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
@@ -71,6 +71,7 @@ class Training:
         resume: Resume | None = None,
         ranks: Ranks | None = None,
         sharded: "Sharded | None" = None,
+        tokens_at_once: int | None = None,
     ) -> None:
         self._ranks, self._sharded = ranks or Alone(), sharded
         self._forward, self._samples, self._valid = forward, samples, valid
@@ -84,7 +85,7 @@ class Training:
             fused=True,
         )
         # What a padded micro-batch holds at most. Packed ones are filled up to it.
-        self._tokens_at_once = (
+        self._tokens_at_once = tokens_at_once or (
             self._arguments.per_device_train_batch_size * self._arguments.max_seq_length
         )
         self._pace = Pace()
@@ -104,6 +105,7 @@ class Training:
         began = time.monotonic()
         arguments, plan = self._arguments, self._plan
         self._forward.model.train()
+        compact()  # what reading the base model has left
         # The base model's dropout must not be what decides over equal losses of equal runs.
         # Nor may ranks drop the same.
         torch.manual_seed(arguments.seed + self._ranks.place.rank)
@@ -201,8 +203,13 @@ class Training:
         with reserved(moments, self._forward.device):
             packed = self._forward.packed
             largest = longest_batch(self._samples, count, self._tokens_at_once, packed=packed)
-            self._gradients(largest, self._samples.count_labels(largest))
-            self._finish_passes()
+            try:
+                self._gradients(largest, self._samples.count_labels(largest))
+                self._finish_passes()
+            except Exception as error:
+                if self._sharded is None or not is_out_of_memory(error):
+                    raise
+                raise self._begin_again(largest, short_reason(error)) from error
         self._optimizer.zero_grad(set_to_none=True)
         set_rng_state(state, self._forward.device)
 
@@ -257,7 +264,8 @@ class Training:
             try:
                 return self._accumulate(indices, labels)
             except Exception as error:
-                # Where weights are divided, the other ranks are in the middle of this pass.
+                # Where weights are divided, the other ranks are in the middle of this pass: what
+                # the rehearsal does not find ends the run.
                 if not is_out_of_memory(error) or self._sharded is not None:
                     raise
                 reason = short_reason(error)
@@ -279,15 +287,26 @@ class Training:
         return loss_sum
 
     def _shrink(self, indices: Ints, reason: str) -> None:
+        before, room = self._tokens_at_once, self._smaller_room(indices, reason)
+        self._tokens_at_once = room
+        give_back(self._forward.device)
+        self._report.warning("smaller_batches", before=before, now=room, reason=reason)
+
+    def _begin_again(self, indices: Ints, reason: str) -> RunFailure:
+        """Return what has `several.launch` start all ranks again, with fewer tokens at once."""
+        room = self._smaller_room(indices, reason)
+        smaller = {"before": self._tokens_at_once, "now": room, "reason": reason}
+        device = str(self._forward.device)
+        return RunFailure("out_of_memory", device=device, reason=reason, smaller=smaller)
+
+    def _smaller_room(self, indices: Ints, reason: str) -> int:
         packed, before = self._forward.packed, self._tokens_at_once
         room = smaller_room(self._samples, indices, before, packed=packed)
         if room is None:
             longest = int(self._samples.lengths[indices].max())
             device = str(self._forward.device)
             raise RunFailure("sample_out_of_memory", tokens=longest, device=device, reason=reason)
-        self._tokens_at_once = room
-        give_back(self._forward.device)
-        self._report.warning("smaller_batches", before=before, now=room, reason=reason)
+        return room
 
     def _after_step(self) -> None:
         step, plan = self._step, self._plan

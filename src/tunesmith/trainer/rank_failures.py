@@ -98,6 +98,14 @@ def first_cause(
     return "trainer_crashed", {"reason": f"the {ranks} ranks did not end together"}
 
 
+def next_room(
+    endings: Iterable[Ending], failures: Iterable[Failure], ranks: int
+) -> dict[str, Any] | None:
+    """Return `before`, `now` (tokens at once) and `reason` where fewer may fit, else None. Pure."""
+    code, params = first_cause(endings, failures, ranks)
+    return params["smaller"] if code == "out_of_memory" and params.get("smaller") else None
+
+
 def _killed(rank: int, number: int, ranks: int) -> tuple[str, dict[str, Any]]:
     return "rank_killed", {"rank": rank, "ranks": ranks, "signal": signal.Signals(number).name}
 

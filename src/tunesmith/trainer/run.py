@@ -43,19 +43,23 @@ BAD_SHOWN = 10  # rows left out that the warning names; BAD_ROWS in the output h
 SPLIT, BAD_ROWS = "split.json", "bad_rows.jsonl"
 
 
-def main(directory: RunDirectory, stop: Stop, place: Place = ALONE) -> int:
+def main(
+    directory: RunDirectory, stop: Stop, place: Place = ALONE, tokens_at_once: int | None = None
+) -> int:
     """Do the run of `directory`, or what falls to `place` of it; return the exit code.
+
+    `tokens_at_once`: of a micro-batch, where as many as the spec says did not fit.
 
     Everything is reported: by the first of several processes alone, and why they fail by the one
     that started them.
     """
-    report = Report(EventWriter(directory.events) if place.first else None)
+    report = Report(EventWriter.append_to(directory.events) if place.first else None)
     report.started()
     where = {"device": "cpu", "output_path": ""}
     try:
         spec = Spec.model_validate(read_json(directory.spec))
         where["output_path"] = spec.output_path
-        report.finished(run(spec, report, stop, where, place))
+        report.finished(run(spec, report, stop, where, place, tokens_at_once))
     except StopRequested:
         # Of several ranks each may be told to stop because another has failed.
         if place.world_size == 1:
@@ -76,7 +80,12 @@ def main(directory: RunDirectory, stop: Stop, place: Place = ALONE) -> int:
 
 
 def run(
-    spec: Spec, report: Report, stop: Stop, where: dict[str, str], place: Place = ALONE
+    spec: Spec,
+    report: Report,
+    stop: Stop,
+    where: dict[str, str],
+    place: Place = ALONE,
+    tokens_at_once: int | None = None,
 ) -> Finished:
     """Do the whole run of `spec`. Raises RunFailure, or StopRequested before training began.
 
@@ -113,7 +122,7 @@ def run(
     if place.first:
         _record(spec, dataset, prepared, left_out)
     report.phase(Phase.TRAINING)
-    outcome = _train(spec, loaded, prepared, report, stop, ranks)
+    outcome = _train(spec, loaded, prepared, report, stop, ranks, tokens_at_once)
 
     if not outcome.stopped:
         report.phase(Phase.SAVING)
@@ -241,7 +250,13 @@ def _prepare(
 
 
 def _train(
-    spec: Spec, loaded: "Loaded", prepared: _Prepared, report: Report, stop: Stop, ranks: Ranks
+    spec: Spec,
+    loaded: "Loaded",
+    prepared: _Prepared,
+    report: Report,
+    stop: Stop,
+    ranks: Ranks,
+    tokens_at_once: int | None,
 ) -> "Outcome":
     from tunesmith.trainer import disk
     from tunesmith.trainer.checkpoint import Checkpoints, find_resume, require_same_data
@@ -277,6 +292,7 @@ def _train(
         resume=resume,
         ranks=ranks,
         sharded=loaded.sharded,
+        tokens_at_once=tokens_at_once,
     ).train()
 
 

@@ -24,6 +24,7 @@ from tunesmith.trainer.rank_failures import (
     Failure,
     first_cause,
     forget_failures,
+    next_room,
     read_failures,
 )
 from tunesmith.trainer.ranks import RANK
@@ -38,21 +39,33 @@ STRAGGLE = 5.0  # seconds
 
 
 def launch(directory: RunDirectory, ranks: int, stop: Stop) -> int:
-    """Run `ranks` trainers over `directory` and return the exit code."""
+    """Run `ranks` trainers over `directory` and return the exit code.
+
+    Where a divided model's rehearsal found too little memory all begin again, with fewer tokens at
+    once: nothing is learnt yet, and a rank cannot leave a pass that the others are in.
+    """
     environment.prepare()
     # Each rank would take all cores.
     share = max(1, len(os.sched_getaffinity(0)) // ranks)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
-    forget_failures(directory)
-    with _Children(stop) as children:
-        codes = _run(directory, ranks)
-    endings = [
-        Ending(rank, code, children.has_killed(pid)) for rank, (pid, code) in sorted(codes.items())
-    ]
-    return _conclude(directory, endings, read_failures(directory, ranks), ranks, stop)
+    arguments: list[str] = []
+    while True:
+        forget_failures(directory)
+        with _Children(stop) as children:
+            codes = _run(directory, ranks, arguments)
+        endings = [
+            Ending(rank, code, children.has_killed(pid))
+            for rank, (pid, code) in sorted(codes.items())
+        ]
+        failures = read_failures(directory, ranks)
+        smaller = next_room(endings, failures, ranks)
+        if smaller is None or stop.requested:
+            return _conclude(directory, endings, failures, ranks, stop)
+        Report(EventWriter.append_to(directory.events)).warning("smaller_batches", **smaller)
+        arguments = [str(smaller["now"])]
 
 
-def _run(directory: RunDirectory, ranks: int) -> dict[int, tuple[int, int]]:
+def _run(directory: RunDirectory, ranks: int, arguments: list[str]) -> dict[int, tuple[int, int]]:
     """Return pid and exit code of each rank that did not end well: none if all went well."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -75,7 +88,7 @@ def _run(directory: RunDirectory, ranks: int) -> dict[int, tuple[int, int]]:
         # that take longer than 30 s to write a checkpoint.
         signals_to_handle="SIGQUIT",
     )
-    command = ["-P", "-m", "tunesmith.trainer", str(directory.path), RANK]
+    command = ["-P", "-m", "tunesmith.trainer", str(directory.path), RANK, *arguments]
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
@@ -143,16 +156,9 @@ def _conclude(
     directory: RunDirectory, endings: list[Ending], failures: list[Failure], ranks: int, stop: Stop
 ) -> int:
     """Report how the run ended, unless the first rank has, and return the exit code."""
-    written, offset = [], 0
-    while True:
-        more, new_offset = events.read(directory.events, offset)
-        written += more
-        if new_offset == offset:
-            break
-        offset = new_offset
-    if any(isinstance(event, Finished) for event in written):
+    if any(isinstance(event, Finished) for event in events.read_all(directory.events)):
         return 0
-    report = Report(EventWriter(directory.events, after=written[-1].seq if written else 0))
+    report = Report(EventWriter.append_to(directory.events))
     if stop.requested and all(failure.lost_peer for failure in failures):
         report.phase(Phase.STOPPING)
         output = str((read_json(directory.spec) or {}).get("output_path", ""))

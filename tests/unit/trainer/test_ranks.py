@@ -7,7 +7,7 @@ import pytest
 
 from tests.specs import make_spec
 from tunesmith.trainer.fit import must_be_sharded
-from tunesmith.trainer.rank_failures import Ending, Failure, first_cause
+from tunesmith.trainer.rank_failures import Ending, Failure, first_cause, next_room
 from tunesmith.trainer.ranks import divide, is_lost_peer
 from tunesmith.trainer.schedule import make_plan
 
@@ -53,6 +53,19 @@ def test_the_first_cause_is_told_and_not_what_came_of_it() -> None:
     assert first_cause([ending(0, 1), ending(1, -signal.SIGSEGV)], [lost], 2)[0] == "rank_killed"
     code, params = first_cause([ending(0, 1), ending(1, 3)], [lost], 2)
     assert code == "trainer_crashed" and "rank 1 of 2" in params["reason"]
+
+
+def test_only_a_rehearsal_that_did_not_fit_begins_again() -> None:
+    smaller = {"before": 64, "now": 32, "reason": "out of memory"}
+    memory = Failure(1, 2.0, "out_of_memory", {"device": "cuda:1", "smaller": smaller}, False)
+    lost = failure(0, "trainer_crashed", lost_peer=True, at=0.5)
+    ended = [ending(0, -signal.SIGABRT), ending(1, 1)]
+    assert next_room(ended, [lost, memory], 2) == smaller
+    # In the middle of the training; by the kernel; not of memory at all.
+    assert next_room(ended, [lost, failure(1, "out_of_memory")], 2) is None
+    assert next_room([ending(0, 1), ending(1, -signal.SIGKILL)], [memory], 2) is None
+    assert next_room([ending(1, 1)], [failure(1, "nan_loss")], 2) is None
+    assert next_room([], [], 2) is None
 
 
 def test_errors_of_collectives_are_no_causes() -> None:
