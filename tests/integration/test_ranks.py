@@ -110,7 +110,7 @@ def test_what_one_device_cannot_hold_is_divided_by_the_plan(new_run: NewRun) -> 
 
 def test_a_divided_batch_that_does_not_fit_begins_again_smaller(new_run: NewRun) -> None:
     rows = [{"instruction": "a" * 400, "input": "", "output": "b" * 400}] * 256
-    given: dict[str, Any] = {"rows": rows, "num_train_epochs": 1, "dtype": "fp32"}
+    given: dict[str, Any] = LEARNING | {"rows": rows, "num_train_epochs": 1}
     given |= {"per_device_train_batch_size": 128, "simulated": 2, "sharding": "full"}
     fits = done(new_run("fits").start(**given))
     cut = done(new_run("does not fit").start(**given, gpu={"max_memory_gib": 0.12}))
