@@ -85,9 +85,12 @@ def long_task(playwright: Playwright) -> bool:
             sign_in(context, server)
             context.add_init_script(WATCH)
             detail, log = context.new_page(), context.new_page()
-            use_detail(detail)
+            open_detail(detail)
             use_log(log)
             detail.bring_to_front()
+            rest(detail, 1000)
+            # A page in the background is not painted: that is nobody's waiting.
+            detail.evaluate("slowest = { what: 'none above 16', ms: 16 }")
             use_curves(detail)
             for name, page in (("detail", detail), ("log", log)):
                 slowest = page.evaluate("slowest")
@@ -104,10 +107,9 @@ def sign_in(context: BrowserContext, server: RunningServer) -> None:
     )
 
 
-def use_detail(page: Page) -> None:
+def open_detail(page: Page) -> None:
     page.goto("/tasks/1")
     page.get_by_role("figure", name="Loss").first.locator("canvas").wait_for()
-    use_curves(page)
 
 
 def use_curves(page: Page) -> None:
@@ -131,7 +133,7 @@ def use_log(page: Page) -> None:
     for key in ("Home", "PageDown", "PageDown", "ArrowDown", "End", "PageUp"):
         lines.press(key)
         rest(page)
-    lines.locator("[data-line]").first.click()
+    lines.click(position={"x": 400, "y": 200})
     page.get_by_label("搜索日志").press_sequentially("loss 0.0", delay=50)
     page.get_by_text("自动换行").first.click()
     rest(page, 1000)

@@ -1,7 +1,7 @@
 """jemalloc for trainers on a CPU, where the system has it.
 
 glibc's heap leaves gaps between tensors: SmolLM2-135M with LoRA took 2001 MiB with it and takes
-1590 MiB with jemalloc (docs/memory.md). Debian and Ubuntu: `apt install libjemalloc2`.
+1569 MiB with jemalloc (docs/memory.md). Debian and Ubuntu: `apt install libjemalloc2`.
 """
 
 import os
