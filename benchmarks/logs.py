@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.running_server import MIB, RunningServer, running_server, verdict
-from tunesmith.spec import GpuConfig, Spec, TrainingArguments
+from benchmarks.stored_task import begun_task
 from tunesmith.status import Status
-from tunesmith.store import AttemptRecord, NewTask, Store
+from tunesmith.store import Store
 
 TIME_LIMIT = 50.0  # milliseconds
 MEMORY_LIMIT = 32.0  # MiB
@@ -115,27 +115,9 @@ def write_log(path: Path, size: int) -> int:
 
 def ended_task(data_dir: Path, log: Path) -> int:
     """Store a completed task whose log is `log`; return its id."""
-    spec = Spec(
-        task_id=0,
-        attempt=0,
-        name="benchmark",
-        description=None,
-        base_model="/m",
-        dataset_path="/d",
-        output_path="",
-        training=TrainingArguments(),
-        given=(),
-        gpu=GpuConfig(),
-        devices=(),
-    )
     store = Store.open(f"sqlite:///{data_dir / 'tunesmith.db'}")
-    task = store.insert(NewTask(spec, str(data_dir / "outputs"), "/m", None, checked=True))
-    attempt = AttemptRecord(task.id, 1, str(data_dir), None, (), 0, 0, None)
-    running = store.begin_attempt(
-        task, attempt, spec, command="", log_path=str(log), started_at=time.time()
-    )
-    assert running is not None
-    store.set_status(running, Status.COMPLETED, finished_at=time.time())
+    task = begun_task(store, data_dir, run_directory=data_dir, log=log)
+    store.set_status(task, Status.COMPLETED, finished_at=time.time())
     store.close()
     return task.id
 

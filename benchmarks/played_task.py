@@ -2,16 +2,15 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.stored_task import begun_task
 from tunesmith.events import EventWriter, Metrics, Progress
 from tunesmith.executor.process import identify
 from tunesmith.run_directory import RunDirectory, write_json
-from tunesmith.spec import GpuConfig, Spec, TrainingArguments
-from tunesmith.store import AttemptRecord, NewTask, Store
+from tunesmith.store import Store
 
 EVENTS_A_SECOND, LINES_A_SECOND = 5, 20
 
@@ -46,25 +45,8 @@ def _running_task(data_dir: Path) -> RunDirectory:
         run.supervisor,
         {"supervisor": introduction, "trainer": introduction, "boot_id": me.boot_id},
     )
-    spec = Spec(
-        task_id=0,
-        attempt=0,
-        name="benchmark",
-        description=None,
-        base_model="/m",
-        dataset_path="/d",
-        output_path="",
-        training=TrainingArguments(),
-        given=(),
-        gpu=GpuConfig(),
-        devices=(),
-    )
     store = Store.open(f"sqlite:///{data_dir / 'tunesmith.db'}")
-    task = store.insert(NewTask(spec, str(data_dir / "outputs"), "/m", None, checked=True))
-    attempt = AttemptRecord(task.id, 1, str(run.path), str(run.path), (), 0, 0, None)
-    store.begin_attempt(
-        task, attempt, spec, command="", log_path=str(run.log), started_at=time.time()
-    )
+    begun_task(store, data_dir, run_directory=run.path, log=run.log, handle=str(run.path))
     store.close()
     return run
 

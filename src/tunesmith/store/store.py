@@ -159,7 +159,7 @@ class Store:
     def set_status(self, task: TaskRecord, new: Status, **changes: Any) -> TaskRecord | None:
         """Give a task its next status, and change other columns with it.
 
-        The only function that sets a status. Raises IllegalTransition.
+        Raises IllegalTransition.
         """
         with self._write() as connection:
             return _set_status(connection, task, new, changes)
