@@ -65,6 +65,16 @@ def epoch_order(samples: int, seed: int, epoch: int) -> Ints:
     return np.random.default_rng([seed, epoch]).permutation(samples)
 
 
+def turned_alike(samples: EncodedSamples, indices: Ints, limit: int | None) -> list[Ints]:
+    """Split samples so that none changes the rotary angles of another: one whose input is longer
+    than `limit` tokens comes alone."""
+    if limit is None:
+        return [indices]
+    long = samples.starts[indices + 1] - samples.starts[indices] - 1 > limit
+    parts = [indices[~long], *(indices[place : place + 1] for place in np.flatnonzero(long))]
+    return [part for part in parts if len(part)]
+
+
 def cut(samples: EncodedSamples, indices: Ints, tokens: int, *, packed: bool) -> list[Ints]:
     """Cut samples into micro-batches of at most `tokens` tokens, or of one longer sample.
 

@@ -5,22 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from tunesmith.prompt.encoded import EncodedSamples, Ints
-from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths
-from tunesmith.trainer.failures import short_reason
+from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths, turned_alike
 from tunesmith.trainer.kernels import backend, layers
 from tunesmith.trainer.kernels.cross_entropy import linear_cross_entropy, linear_scores
 from tunesmith.trainer.kernels.norm import wide
 from tunesmith.trainer.memory import compact
 from tunesmith.trainer.neftune import EmbeddingNoise
-
-# Of the root mean square of the logits. Rounding stays well below; another sample that is seen
-# through the mask, or positions that run on, are far above.
-TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.int8: 0.2}
+from tunesmith.trainer.ways import choose_way
 
 Way = Literal["layers", "attention", "packed", "padded"]
 """How batches go through the model, the fastest first:
@@ -30,6 +25,8 @@ attention: packed, attention and head by our kernels
 packed: samples end to end, all else by transformers
 padded: a row for each sample, all by transformers
 """
+WAYS: tuple[Way, ...] = ("layers", "attention", "packed")
+PLAIN_WAYS: tuple[Way, ...] = ("packed",)
 
 
 class Forward:
@@ -61,13 +58,15 @@ class Forward:
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
         config = getattr(self._base, "config", None)
         self._attention = getattr(config, "_attn_implementation", None)
-        self._decoder: Any = getattr(self._base, getattr(self._base, "base_model_prefix", ""), None)
+        self.decoder: Any = getattr(self._base, getattr(self._base, "base_model_prefix", ""), None)
+        self._length_limit = _length_limit(config)
         parameters = inspect.signature(self._base.forward).parameters
         self._takes_positions = "logits_to_keep" in parameters
         self.passed_over: dict[Way, str] = {}
         """Why a way that this kind of model has was not taken."""
         self.way: Way = "padded"
-        self.way = _choose_way(self, kernels, verify)
+        ways = WAYS if kernels == "auto" else PLAIN_WAYS
+        self.way = choose_way(self, ways) if verify else next(way for way in ways if self.take(way))
         if neftune_noise_alpha is not None:
             self._noise = EmbeddingNoise(model, neftune_noise_alpha)
         model.get_input_embeddings().register_forward_hook(_compact_before_gradient)
@@ -78,8 +77,9 @@ class Forward:
 
     def batches(self, samples: EncodedSamples, indices: Ints, tokens: int) -> Iterator[Batch]:
         """Yield the micro-batches of `indices`, of at most `tokens` tokens where that can be."""
-        for part in cut(samples, indices, tokens, packed=self.packed):
-            yield self.batch(samples, part)
+        for alike in turned_alike(samples, indices, self._length_limit):
+            for part in cut(samples, alike, tokens, packed=self.packed):
+                yield self.batch(samples, part)
 
     def batch(self, samples: EncodedSamples, indices: Ints) -> Batch:
         if not self.packed:
@@ -90,7 +90,7 @@ class Forward:
 
     def loss_sum(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the cross-entropy of all learnt tokens, differentiable, in fp32."""
-        targets = self._tensor(batch.targets)
+        targets = self.tensor(batch.targets)
         if not self.by_kernels:
             return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
         hidden = self._hidden(batch)
@@ -100,7 +100,7 @@ class Forward:
     @torch.no_grad()
     def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return that sum in fp64, and how many learnt tokens the model finds most likely."""
-        targets = self._tensor(batch.targets)
+        targets = self.tensor(batch.targets)
         if self.by_kernels:
             return linear_scores(self._hidden(batch), *self._head, targets)
         logits = wide(self.logits(batch))
@@ -113,13 +113,13 @@ class Forward:
         if self.by_kernels:
             hidden, (weight, bias) = self._hidden(batch), self._head
             return functional.linear(hidden, weight.to(hidden.dtype), bias)
-        given: dict[str, torch.Tensor] = {"input_ids": self._tensor(batch.input_ids)}
+        given: dict[str, torch.Tensor] = {"input_ids": self.tensor(batch.input_ids)}
         if batch.position_ids is not None:
             # With no mask given, transformers keeps samples apart where positions start again.
-            given["position_ids"] = self._tensor(batch.position_ids)
+            given["position_ids"] = self.tensor(batch.position_ids)
         if batch.attention_mask is not None:
-            given["attention_mask"] = self._tensor(batch.attention_mask)
-        kept = self._tensor(batch.kept)
+            given["attention_mask"] = self.tensor(batch.attention_mask)
+        kept = self.tensor(batch.kept)
         if self._takes_positions:
             given["logits_to_keep"] = kept
         with self._computing(batch):
@@ -128,7 +128,7 @@ class Forward:
             logits = logits[:, kept]
         if batch.attention_mask is None:
             return logits[0]
-        return logits[self._tensor(batch.rows), self._tensor(batch.columns)]
+        return logits[self.tensor(batch.rows), self.tensor(batch.columns)]
 
     @property
     def by_kernels(self) -> bool:
@@ -147,45 +147,52 @@ class Forward:
 
     def take(self, way: Way) -> bool:
         """Prepare the model for `way`; False if it is not for this model."""
-        if self.by_kernels and self._decoder is not None:
-            layers.uninstall(self._decoder)
+        if self.by_kernels and self.decoder is not None:
+            layers.uninstall(self.decoder)
             backend.uninstall(self._base, self._attention)
         self.way = way
         if self.by_kernels:
-            usable = self._decoder is not None and self._attention is not None
-            if not usable or type(self._base.get_output_embeddings()) is not torch.nn.Linear:
+            usable = self.decoder is not None and self._attention is not None
+            if not usable or type(self.head) is not torch.nn.Linear:
                 self.way = "padded"
                 return False
             backend.install(self._base)
-        return way != "layers" or layers.install(self._decoder)
+        return way != "layers" or layers.install(self.decoder)
+
+    @property
+    def head(self) -> Any:
+        return self._base.get_output_embeddings()
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[0])
 
     @property
     def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Weight and bias, as they are at this moment: sharding exchanges them."""
-        head = self._base.get_output_embeddings()
-        return head.weight, head.bias
+        return self.head.weight, self.head.bias
 
     def _hidden(self, batch: Batch) -> torch.Tensor:
         """Return what goes into the head for the learnt tokens [answer tokens, size]."""
         with self._computing(batch):
-            rows: torch.Tensor = self._decoder(
-                input_ids=self._tensor(batch.input_ids),
-                position_ids=self._tensor(batch.position_ids),
+            rows: torch.Tensor = self.decoder(
+                input_ids=self.tensor(batch.input_ids),
+                position_ids=self.tensor(batch.position_ids),
                 attention_mask=backend.no_mask(self.device),
                 use_cache=False,
                 sequences=batch.sequences,
             ).last_hidden_state[0]
-        hidden = rows.index_select(0, self._tensor(batch.kept))
+        hidden = rows.index_select(0, self.tensor(batch.kept))
         return hidden.to(torch.bfloat16) if self._autocast else hidden
 
     @contextmanager
     def _computing(self, batch: Batch) -> Iterator[None]:
         if self._noise is not None:
-            self._noise.lengths = self._tensor(sample_lengths(batch))
+            self._noise.lengths = self.tensor(sample_lengths(batch))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             yield
 
-    def _tensor(self, array: Any) -> torch.Tensor:
+    def tensor(self, array: Any) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
@@ -195,61 +202,16 @@ def _compact_before_gradient(_embeddings: Any, _inputs: Any, output: torch.Tenso
         output.register_hook(lambda _gradient: compact())  # type: ignore[no-untyped-call]
 
 
-def _choose_way(forward: Forward, kernels: Literal["auto", "plain"], verify: bool) -> Way:
-    """Try the ways on two samples laid end to end, which must give the logits that each gives
-    alone through the model as it is.
+def _length_limit(config: Any) -> int | None:
+    """Return up to how many tokens a sample's rotary angles do not hang on its batch; None: ever.
 
-    Architectures that ignore position_ids, or carry a state over, cannot be packed; the head or
-    the layers of some compute more than our kernels do.
+    `dynamic` and `longrope` turn all samples of a batch by the longest one.
     """
-    ways: tuple[Way, ...] = ("layers", "attention", "packed")
-    usable = (way for way in (ways if kernels == "auto" else ways[-1:]) if forward.take(way))
-    if not verify:
-        return next(usable)
-    samples = _probe(forward.model.get_input_embeddings().weight.shape[0])
-    training = forward.model.training
-    forward.model.eval()
-    try:
-        forward.take("padded")
-        with torch.no_grad():
-            each = [forward.logits(pad(samples, np.array([index]), 0)) for index in (0, 1)]
-            alone = wide(torch.cat(each))
-            for way in usable:
-                refusal = _refusal(forward, samples, alone)
-                if refusal is None:
-                    return way
-                forward.passed_over[way] = refusal
-        forward.take("padded")
-        return "padded"
-    finally:
-        forward.model.train(training)
-
-
-def _refusal(forward: Forward, samples: EncodedSamples, alone: torch.Tensor) -> str | None:
-    """Return why the way that `forward` has taken is not for its model, None if it is."""
-    both = np.array([0, 1])
-    batches = [pack(samples, both)]
-    if forward.by_kernels:
-        batches.append(pack(samples, both, share_prefix=True))
-    scale = alone.square().mean().sqrt()
-    tolerance = TOLERANCE.get(forward.precision, TOLERANCE[torch.bfloat16])
-    try:
-        for batch in batches:
-            difference = (wide(forward.logits(batch)) - alone).square().mean().sqrt() / scale
-            if not difference <= tolerance:
-                return f"logits differ by {float(difference):.1%}"
-    except (TypeError, ValueError, NotImplementedError) as error:
-        # No position_ids in its forward, or an attention of its own.
-        return short_reason(error)
-    return None
-
-
-def _probe(vocabulary: int) -> EncodedSamples:
-    """Two samples that begin alike, of 49 and 52 tokens; the last 10 and 13 are learnt."""
-    random = np.random.default_rng(0)
-    prefix = random.integers(0, vocabulary, 36)
-    parts = [prefix, random.integers(0, vocabulary, 13), prefix, random.integers(0, vocabulary, 16)]
-    lengths = [49, 52]
-    learnt = np.concatenate([np.arange(length) >= 39 for length in lengths])
-    starts = np.array([0, *np.cumsum(lengths)])
-    return EncodedSamples(np.concatenate(parts).astype(np.int32), starts, learnt)
+    given = getattr(config, "rope_parameters", None) or {}
+    each_kind = [each for each in given.values() if isinstance(each, dict)] or [given]
+    limits = [
+        each.get("original_max_position_embeddings") or config.max_position_embeddings
+        for each in each_kind
+        if each.get("rope_type") in ("dynamic", "longrope")
+    ]
+    return min(limits, default=None)

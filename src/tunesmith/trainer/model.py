@@ -4,13 +4,13 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, modeling_utils
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -86,14 +86,16 @@ def load_base_model(
         extra["quantization_config"] = quantization(quantization_bits, DTYPES[dtype])
         extra["device_map"] = {"": device}
     try:
-        base, loading = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=DTYPES[dtype],
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            **extra,
-        )
+        mapped = device.type != "cpu" or _stay_as_they_are(path, dtype, quantization_bits)
+        with nullcontext() if mapped else _read_one_by_one():
+            base, loading = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=DTYPES[dtype],
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                **extra,
+            )
     except Exception as error:
         raise _unreadable(path, error) from error
     # transformers fills a weight that the files do not have with random numbers.
@@ -244,6 +246,30 @@ def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:
     if missing or not found:
         raise RunFailure("targets_missing", names=missing, known=known)
     return found
+
+
+def _stay_as_they_are(path: Path, dtype: str, quantization_bits: int | None) -> bool:
+    """Whether the weights in `path` are used in the number format that their files have."""
+    if quantization_bits is not None:
+        return False
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    return config.dtype is DTYPES[dtype]
+
+
+@contextmanager
+def _read_one_by_one() -> Iterator[None]:
+    """Let transformers read each weight, where it would map the whole file: it has no setting for
+    this. All of a mapped file that was read is resident until the last weight is converted."""
+    opened = modeling_utils.safe_open
+
+    def open_to_read(*arguments: Any, **named: Any) -> Any:
+        return opened(*arguments, **(named | {"backend": "pread"}))
+
+    modeling_utils.safe_open = open_to_read
+    try:
+        yield
+    finally:
+        modeling_utils.safe_open = opened
 
 
 @contextmanager

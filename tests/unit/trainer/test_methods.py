@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM
 
 from tests.specs import make_spec
@@ -340,11 +342,33 @@ def test_the_numbers_of_quantised_weights_are_counted_whole(llama: Path) -> None
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("bf16", None), ("fp32", 4), ("fp32", 8)])
+def test_weights_that_are_converted_on_a_cpu_are_read_one_by_one(
+    llama: Path, tmp_path: Path, dtype: str, bits: int | None
+) -> None:
+    # Of a mapped file all that was read is resident until the last weight is there.
+    own = shutil.copytree(llama, tmp_path / "own")  # other tests have mapped the common one
+    mapped = []
+
+    def note(*_parameter: object) -> None:
+        mapped.append(str(own) in Path("/proc/self/maps").read_text())
+
+    handle = register_module_parameter_registration_hook(note)
+    try:
+        model.load_base_model(own, dtype, CPU, bits)
+    finally:
+        handle.remove()
+    assert mapped
+    assert not any(mapped)
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_quantised_model_lets_go_of_the_file_it_was_read_from(
     llama: Path, tmp_path: Path, bits: int
 ) -> None:
-    own = shutil.copytree(llama, tmp_path / "own")  # other tests have mapped the common one
+    own = shutil.copytree(llama, tmp_path / "own")
+    torch.save(load_file(own / "model.safetensors"), own / "pytorch_model.bin")
+    (own / "model.safetensors").unlink()
     base = model.load_base_model(own, "fp32", CPU, bits)
     assert base.get_input_embeddings().weight.isfinite().all()
     assert str(own) not in Path("/proc/self/maps").read_text()

@@ -25,10 +25,13 @@ def packed_attention(
     """Return the attention [1, tokens, heads, head size] of samples that lie end to end.
 
     query [1, heads, tokens, head size], key and value [1, key heads, tokens, head size], in one
-    dtype. `window` is how many tokens a token sees at most, itself included.
+    dtype; heads of value may have another size. `window` is how many tokens a token sees at most,
+    itself included.
     """
     if window is not None and window >= sequences.longest:
         window = None
+    if query.shape[-1] != value.shape[-1]:
+        return plain_packed_attention(query, key, value, sequences, scale, window)
     if query.device.type == "cpu" and window is None:
         output: torch.Tensor = _CpuAttention.apply(  # type: ignore[no-untyped-call]
             query, key, value, sequences, scale
@@ -51,18 +54,17 @@ def plain_packed_attention(
     outputs = []
     for start, end, seen in _spans(sequences):
         keys, values = _with_prefix(key, value, start, end, seen)
-        outputs.append(
-            functional.scaled_dot_product_attention(
-                query[:, :, start:end],
-                keys,
-                values,
-                attn_mask=_mask(query, end - start, seen, window),
-                is_causal=not seen and window is None,
-                scale=scale,
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
+        part = functional.scaled_dot_product_attention(
+            query[:, :, start:end],
+            keys,
+            values,
+            attn_mask=_mask(query, end - start, seen, window),
+            is_causal=not seen and window is None,
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
-    return torch.cat(outputs, 2).transpose(1, 2)
+        outputs.append(part.transpose(1, 2))
+    return torch.cat(outputs, 1)
 
 
 def _spans(sequences: Sequences) -> list[tuple[int, int, int]]:
@@ -171,7 +173,10 @@ def _repeated(
 
 def _has_varlen(query: torch.Tensor) -> bool:
     """Whether torch's own FlashAttention takes these: no package is needed for it."""
-    if query.dtype not in (torch.float16, torch.bfloat16) or query.shape[-1] > 256:
+    size = query.shape[-1]
+    if query.device.type != "cuda" or query.dtype not in (torch.float16, torch.bfloat16):
+        return False
+    if size > 256 or size % 8:
         return False
     if find_spec("torch.nn.attention.varlen") is None:  # torch 2.10 and later
         return False

@@ -48,6 +48,8 @@ def _attend(
         return output, None
     if dropout or any(others.get(name) is not None for name in ("softcap", "s_aux")):
         raise TypeError("attention of a kind that packed_attention does not compute")
+    if attention_mask is not None and attention_mask.numel() > 1:  # not `no_mask`
+        raise TypeError("attention with a mask of its own")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     dtype = value.dtype
     output = packed_attention(
