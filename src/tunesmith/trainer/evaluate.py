@@ -20,8 +20,9 @@ def evaluate(
 ) -> Scores | None:
     """Score `samples`, at most `tokens_at_once` tokens at a time; None if a stop came in between.
 
-    Never takes more memory than training with the same number: no gradients, logits of the
-    answer tokens only, and a few of those at a time.
+    By our kernels it never takes more memory than training with the same number: no gradients,
+    logits of the answer tokens only, and a few of those at a time. Other ways hold the logits of
+    all answer tokens of a micro-batch, of which validation may have more.
     """
     model = forward.model
     loss, right = 0.0, 0

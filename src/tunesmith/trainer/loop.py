@@ -31,7 +31,7 @@ from tunesmith.trainer.memory import compact, give_back, reserved
 from tunesmith.trainer.pace import Pace
 from tunesmith.trainer.ranks import Alone, Ranks
 from tunesmith.trainer.report import Report
-from tunesmith.trainer.room import longest_batch, smaller_room
+from tunesmith.trainer.room import largest_batches, smaller_room
 from tunesmith.trainer.schedule import Plan, learning_rate
 from tunesmith.trainer.stop import Stop
 from tunesmith.trainer.weights import bytes_here, load_weights, trained_parameters
@@ -194,7 +194,7 @@ class Training:
         return self._forward.device.type == "cuda" or self._spec.gpu.max_memory_gib is not None
 
     def _rehearse(self) -> None:
-        """Compute the gradients of the largest micro-batch there can be, and forget them: memory
+        """Compute the gradients of the largest micro-batches there can be, and forget them: memory
         runs out now or never."""
         arguments = self._arguments
         count = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
@@ -202,16 +202,23 @@ class Training:
         moments = 0 if self._optimizer.state else 2 * sum(map(bytes_here, self._parameters))
         with reserved(moments, self._forward.device):
             packed = self._forward.packed
-            largest = longest_batch(self._samples, count, self._tokens_at_once, packed=packed)
-            try:
-                self._gradients(largest, self._samples.count_labels(largest))
-                self._finish_passes()
-            except Exception as error:
-                if self._sharded is None or not is_out_of_memory(error):
-                    raise
-                raise self._begin_again(largest, short_reason(error)) from error
-        self._optimizer.zero_grad(set_to_none=True)
+            longest, most_learnt = largest_batches(
+                self._samples, count, self._tokens_at_once, packed=packed
+            )
+            self._try_gradients(longest)
+            if not self._forward.by_kernels:  # it holds the logits of all that is learnt
+                self._try_gradients(most_learnt)
         set_rng_state(state, self._forward.device)
+
+    def _try_gradients(self, indices: Ints) -> None:
+        try:
+            self._gradients(indices, self._samples.count_labels(indices))
+            self._finish_passes()
+        except Exception as error:
+            if self._sharded is None or not is_out_of_memory(error):
+                raise
+            raise self._begin_again(indices, short_reason(error)) from error
+        self._optimizer.zero_grad(set_to_none=True)
 
     def _optimiser_step(self, step: Step) -> bool:
         """Learn from the samples of `step`; return False if a stop came before its end."""
@@ -271,7 +278,7 @@ class Training:
                 reason = short_reason(error)
             # Only out here has the error let go of what did not fit.
             self._optimizer.zero_grad(set_to_none=True)
-            self._shrink(indices, reason)
+            self._shrink(self._samples, indices, reason)
 
     def _accumulate(self, indices: Ints, labels: int) -> torch.Tensor | None:
         """The loss is the mean over all `labels` answer tokens of the step, so that it does not
@@ -286,24 +293,24 @@ class Training:
             loss_sum += loss.detach()
         return loss_sum
 
-    def _shrink(self, indices: Ints, reason: str) -> None:
-        before, room = self._tokens_at_once, self._smaller_room(indices, reason)
+    def _shrink(self, samples: EncodedSamples, indices: Ints, reason: str) -> None:
+        before, room = self._tokens_at_once, self._smaller_room(samples, indices, reason)
         self._tokens_at_once = room
         give_back(self._forward.device)
         self._report.warning("smaller_batches", before=before, now=room, reason=reason)
 
     def _begin_again(self, indices: Ints, reason: str) -> RunFailure:
         """Return what has `several.launch` start all ranks again, with fewer tokens at once."""
-        room = self._smaller_room(indices, reason)
+        room = self._smaller_room(self._samples, indices, reason)
         smaller = {"before": self._tokens_at_once, "now": room, "reason": reason}
         device = str(self._forward.device)
         return RunFailure("out_of_memory", device=device, reason=reason, smaller=smaller)
 
-    def _smaller_room(self, indices: Ints, reason: str) -> int:
+    def _smaller_room(self, samples: EncodedSamples, indices: Ints, reason: str) -> int:
         packed, before = self._forward.packed, self._tokens_at_once
-        room = smaller_room(self._samples, indices, before, packed=packed)
+        room = smaller_room(samples, indices, before, packed=packed)
         if room is None:
-            longest = int(self._samples.lengths[indices].max())
+            longest = int(samples.lengths[indices].max())
             device = str(self._forward.device)
             raise RunFailure("sample_out_of_memory", tokens=longest, device=device, reason=reason)
         return room
@@ -381,7 +388,7 @@ class Training:
         here: Scores | None = Scores(0.0, 0.0)
         if len(mine):
             part = valid if len(mine) == len(valid) else valid.only(mine)
-            here = evaluate(self._forward, part, self._tokens_at_once, self._stop)
+            here = self._scores_of(part)
         with torch.no_grad():
             self._finish_passes()
         if self._ranks.place.world_size == 1:
@@ -392,6 +399,17 @@ class Training:
         )
         loss, right, stops = self._ranks.total([*sums, float(here is None)])
         return None if stops else Scores(loss / all_labels, right / all_labels)
+
+    def _scores_of(self, samples: EncodedSamples) -> Scores | None:
+        """Score `samples`; when memory runs out, again with smaller micro-batches."""
+        while True:
+            try:
+                return evaluate(self._forward, samples, self._tokens_at_once, self._stop)
+            except Exception as error:
+                if not is_out_of_memory(error) or self._sharded is not None:
+                    raise
+                reason = short_reason(error)
+            self._shrink(samples, np.arange(len(samples)), reason)
 
     def _compare_with_best(self, scores: Scores) -> None:
         """Keep the checkpoint of the lowest eval_loss; count the evaluations since then."""

@@ -16,7 +16,7 @@ from tunesmith.memory_plan.records import Workload, workload_of
 from tunesmith.spec import Spec
 from tunesmith.trainer import memory
 from tunesmith.trainer.report import Report
-from tunesmith.trainer.room import longest_batch
+from tunesmith.trainer.room import largest_batches, size_of
 
 if TYPE_CHECKING:
     import torch
@@ -110,13 +110,15 @@ def _with_data(
     workload: Workload, forward: "Forward", samples: "EncodedSamples", checkpointing: bool
 ) -> Workload:
     count = workload.per_device_train_batch_size * workload.gradient_accumulation_steps
-    largest = longest_batch(samples, count, workload.tokens, packed=forward.packed)
-    lengths = samples.lengths[largest]
-    tokens = int(lengths.sum()) if forward.packed else int(lengths.max()) * len(largest)
+    packed = forward.packed
+    longest, most_learnt = largest_batches(samples, count, workload.tokens, packed=packed)
+    tokens = size_of(samples, longest, packed=packed)
+    # Our kernels hold a few logits at a time, however many there are.
+    learnt = samples.count_labels(longest if forward.by_kernels else most_learnt)
     return replace(
         workload,
         largest_tokens=tokens,
-        label_share=samples.count_labels(largest) / tokens,
+        label_share=min(1.0, learnt / tokens),
         gradient_checkpointing=checkpointing,
     )
 

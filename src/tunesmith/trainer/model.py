@@ -231,11 +231,9 @@ def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:
     known = sorted({name.rpartition(".")[2] for name in layers})
     if isinstance(targets, str):  # all-linear
         missing = [] if layers else [targets]
-        head = base.get_output_embeddings()
-        heads = {name for name, module in base.named_modules() if module is head}
-        # A short name must not mean the head, too.
-        clash = {name.rpartition(".")[2] for name in heads} & set(known)
-        found = layers if clash else known
+        # A short name must not mean the head, too, or what is no linear layer.
+        others = {name for name, _ in base.named_modules()} - set(layers)
+        found = layers if {name.rpartition(".")[2] for name in others} & set(known) else known
     else:
         missing = [
             target

@@ -3,7 +3,7 @@ import numpy as np
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.trainer.batches import Batch, cut, pack, pad, sample_lengths, steps
 from tunesmith.trainer.kernels.sequences import Sequences
-from tunesmith.trainer.room import longest_batch, smaller_room
+from tunesmith.trainer.room import largest_batches, smaller_room
 
 # Three samples: prompt 1 2 | answer 3 4;  5 | 6;  7 8 9 | 10
 SAMPLES = EncodedSamples(
@@ -103,7 +103,18 @@ def test_less_room_halves_the_largest_micro_batch_until_samples_are_alone() -> N
     assert smaller_room(samples, every, 80, packed=True) == 35
     assert smaller_room(samples, every, 35, packed=True) == 15
     assert smaller_room(samples, every, 15, packed=True) is None
-    assert longest_batch(samples, 2, 80, packed=True).tolist() == [4, 0]
+
+
+def test_the_largest_micro_batches_are_those_of_most_tokens_and_of_most_learnt() -> None:
+    lengths = [30, 30, 20, 20, 20]
+    learnt = [np.arange(length) >= (length - 1 if length == 30 else 1) for length in lengths]
+    starts = np.array([0, *np.cumsum(lengths)])
+    samples = EncodedSamples(np.zeros(120, np.int32), starts, np.concatenate(learnt))
+    longest, most_learnt = largest_batches(samples, 2, 60, packed=True)
+    assert longest.tolist() == [0, 1] and most_learnt.tolist() == [2, 3]
+    longest, most_learnt = largest_batches(samples, 2, 20, packed=True)
+    assert len(longest) == len(most_learnt) == 1
+    assert (samples.count_labels(longest), samples.count_labels(most_learnt)) == (1, 19)
 
 
 def with_common_beginning(*rests: int, common: int = 40) -> EncodedSamples:

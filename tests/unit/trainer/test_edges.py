@@ -243,8 +243,8 @@ def test_a_checkpoint_of_a_mixture_of_experts_is_read_again(tmp_path: Path) -> N
 class Cramped(Forward):
     """Memory for so many tokens at once, and no more."""
 
-    def __init__(self, model: Any, tokens: int) -> None:
-        super().__init__(model, 0)
+    def __init__(self, model: Any, tokens: int, **options: Any) -> None:
+        super().__init__(model, 0, **options)
         self._room = tokens
         self.tried: list[int] = []
 
@@ -279,6 +279,45 @@ def test_out_of_memory_makes_smaller_micro_batches_and_learns_the_same(
     forward = run.forward
     assert isinstance(forward, Cramped)
     assert sum(size > 60 for size in forward.tried) == len(warned)
+
+
+def test_out_of_memory_in_a_validation_makes_smaller_micro_batches_too(
+    llama: Path, tmp_path: Path
+) -> None:
+    class CrampedScores(Cramped):
+        def loss_sum(self, batch: Batch) -> torch.Tensor:
+            return Forward.loss_sum(self, batch)
+
+        def scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            if batch.input_ids.size > self._room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().scores(batch)
+
+    found = []
+    for room in (10**9, 60):
+        run = Run(llama, tmp_path / str(room), per_device_train_batch_size=8)
+        run.valid = samples(6)
+        run.forward = CrampedScores(run.forward.model, room)
+        run.train()
+        found.append([loss for _, loss in evaluations(run)])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    told, _ = events.read(run.events, 0)
+    assert {e.code for e in told if isinstance(e, events.Warned)} == {"smaller_batches"}
+
+
+def test_where_all_logits_are_held_the_batch_of_most_learnt_tokens_is_rehearsed_too(
+    llama: Path, tmp_path: Path
+) -> None:
+    tried = []
+    for kernels in ("auto", "plain"):
+        run = Run(llama, tmp_path / kernels, per_device_train_batch_size=2)
+        gpu = run.spec.gpu.model_copy(update={"max_memory_gib": 1000.0})
+        run.spec = run.spec.model_copy(update={"gpu": gpu})
+        run.forward = Cramped(run.forward.model, 10**9, kernels=kernels)
+        run.train()
+        assert isinstance(run.forward, Cramped)
+        tried.append(len(run.forward.tried))
+    assert tried[1] == tried[0] + 1
 
 
 def test_a_sample_that_alone_is_too_much_ends_the_run_and_is_named(

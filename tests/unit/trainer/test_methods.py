@@ -333,6 +333,14 @@ def test_neftune_noise_is_there_in_training_only_and_measured_by_each_sample(
     assert not seen.pop().any()
 
 
+def test_a_short_name_that_means_another_module_too_is_not_used(llama: Path) -> None:
+    base = model.load_base_model(llama, "fp32", CPU)
+    base.model.layers[0].gate_proj = torch.nn.Identity()
+    tuned = model.add_lora(base, make_spec().training)
+    adapted = {name for name, _ in tuned.named_modules() if name.endswith("lora_A")}
+    assert len(adapted) == 2 * 7
+
+
 def test_the_numbers_of_quantised_weights_are_counted_whole(llama: Path) -> None:
     counts = set()
     for method in ("lora", "qlora4", "qlora8"):
