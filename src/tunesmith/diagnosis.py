@@ -75,9 +75,11 @@ def suggested_change(code: str, spec: Spec, params: Mapping[str, Any]) -> dict[s
     `params` are those of the failure.
     """
     training = spec.training
-    if code in ("out_of_memory", "sample_out_of_memory", "killed"):
+    if code == "sample_too_large" and params["change"]:
+        return dict(params["change"])
+    if code in ("out_of_memory", "sample_out_of_memory", "sample_too_large", "killed"):
         batch = training.per_device_train_batch_size
-        if batch > 1 and code != "sample_out_of_memory":
+        if batch > 1 and not code.startswith("sample_"):
             half = batch // 2
             accumulated = batch * training.gradient_accumulation_steps
             return {

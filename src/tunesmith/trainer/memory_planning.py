@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith import allocator
-from tunesmith.errors import InvalidInput
+from tunesmith.errors import InvalidInput, RunFailure
 from tunesmith.events import MemoryPlanned
 from tunesmith.families import family_of
+from tunesmith.memory_plan.advise import advise
 from tunesmith.memory_plan.checkpointing import decide
 from tunesmith.memory_plan.formula import plan
 from tunesmith.memory_plan.history import comparable
-from tunesmith.memory_plan.records import Workload, workload_of
+from tunesmith.memory_plan.records import MemoryPlan, Workload, workload_of
 from tunesmith.spec import Spec
 from tunesmith.trainer import memory
 from tunesmith.trainer.report import Report
@@ -78,6 +79,35 @@ class RunPlan:
         except InvalidInput:
             return None
         return planned.corrected(self._spec.memory_ratio).needed
+
+    def explained(self, failure: RunFailure, checkpointing: bool) -> RunFailure:
+        """Return `sample_out_of_memory` with how much is lacking and what would help, where the
+        plan knows; every other failure as it is."""
+        if failure.code != "sample_out_of_memory" or self._available is None:
+            return failure
+        alone = replace(
+            self._workload,
+            per_device_train_batch_size=1,
+            max_seq_length=failure.params["tokens"],
+            gradient_checkpointing=checkpointing,
+        )
+
+        def planned(work: Workload) -> MemoryPlan:
+            return plan(self._config, work).corrected(self._spec.memory_ratio)
+
+        try:
+            advice = advise(planned(alone), alone, self._available, lambda w: planned(w).peak)
+        except InvalidInput:
+            return failure
+        if advice.fits:  # the plan is wrong, then
+            return failure
+        return RunFailure(
+            "sample_too_large",
+            **failure.params,
+            needed_gib=_gib(advice.needed),
+            available_gib=_gib(self._available),
+            change=advice.changes[0].arguments if advice.changes else {},
+        )
 
     def record(
         self, forward: "Forward", samples: "EncodedSamples", checkpointing: bool, report: Report

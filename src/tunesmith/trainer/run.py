@@ -122,7 +122,12 @@ def run(
     if place.first:
         _record(spec, dataset, prepared, left_out)
     report.phase(Phase.TRAINING)
-    outcome = _train(spec, loaded, prepared, report, stop, ranks, tokens_at_once)
+    try:
+        outcome = _train(spec, loaded, prepared, report, stop, ranks, tokens_at_once)
+    except RunFailure as failure:
+        if loaded.sharded is not None:
+            raise
+        raise loaded.memory_plan.explained(failure, loaded.checkpointing) from failure
 
     if not outcome.stopped:
         report.phase(Phase.SAVING)

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.specs import make_spec
 from tests.unit.trainer.test_methods import Run, logits
 from tests.unit.trainer.test_training import CPU, samples
 from tunesmith import events
+from tunesmith.diagnosis import suggested_change
 from tunesmith.errors import RunFailure
+from tunesmith.spec import GpuConfig
 from tunesmith.trainer import model
 from tunesmith.trainer.batches import Batch
 from tunesmith.trainer.checkpoint import find_resume
 from tunesmith.trainer.forward import Forward
+from tunesmith.trainer.memory_planning import RunPlan
 from tunesmith.trainer.report import Report
 from tunesmith.trainer.stop import Stop
 
@@ -329,6 +333,35 @@ def test_a_sample_that_alone_is_too_much_ends_the_run_and_is_named(
     assert failure.value.code == "sample_out_of_memory"
     assert failure.value.params["tokens"] > 20
     assert not list((tmp_path / "o").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(("gib", "changes"), [(0.3, True), (0.0001, False)])
+def test_what_one_sample_lacks_is_told_with_what_would_help(
+    llama: Path, gib: float, changes: bool
+) -> None:
+    spec = make_spec(max_seq_length=65536, gradient_checkpointing=False).model_copy(
+        update={"base_model": str(llama), "gpu": GpuConfig(max_memory_gib=gib)}
+    )
+    failure = RunFailure("sample_out_of_memory", tokens=65536, device="cpu", reason="none left")
+    told = RunPlan(spec, "fp32", CPU).explained(failure, checkpointing=False)
+    assert told.code == "sample_too_large"
+    assert told.params["needed_gib"] > told.params["available_gib"] == round(gib, 2)
+    change = suggested_change(told.code, spec, told.params)
+    if changes:
+        assert change == told.params["change"]
+    else:
+        assert told.params["change"] == {} and change == {"gradient_checkpointing": True}
+
+
+def test_a_failure_that_no_plan_explains_stays_as_it_is(llama: Path, tmp_path: Path) -> None:
+    lost = RunFailure("sample_out_of_memory", tokens=99, device="cpu", reason="none left")
+    for base, gib in ((llama, 1000.0), (tmp_path, 0.0001)):
+        spec = make_spec().model_copy(
+            update={"base_model": str(base), "gpu": GpuConfig(max_memory_gib=gib)}
+        )
+        assert RunPlan(spec, "fp32", CPU).explained(lost, checkpointing=False) is lost
+    other = RunFailure("nan_loss", value="nan", step=1)
+    assert RunPlan(spec, "fp32", CPU).explained(other, checkpointing=False) is other
 
 
 def test_where_memory_is_bounded_the_largest_batch_comes_first_and_changes_nothing(
