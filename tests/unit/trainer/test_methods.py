@@ -67,6 +67,7 @@ class Run:
             0,
             autocast=training.method == "full" and dtype == "bf16",
             neftune_noise_alpha=training.neftune_noise_alpha,
+            kernels=training.kernels,
         )
         self.valid = None
 
@@ -331,6 +332,21 @@ def test_neftune_noise_is_there_in_training_only_and_measured_by_each_sample(
     with torch.no_grad():
         run.forward.logits(batch)
     assert not seen.pop().any()
+
+
+@every_method
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 1e-4), ("bf16", 0.02)])
+def test_a_run_by_kernels_learns_what_one_by_transformers_and_peft_learns(
+    llama: Path, tmp_path: Path, method: str, dtype: str, tolerance: float
+) -> None:
+    losses = []
+    for kernels in ("auto", "plain"):
+        run = Run(llama, tmp_path / kernels, dtype, kernels=kernels, **METHODS[method])
+        run.train()
+        assert run.forward.by_kernels == (kernels == "auto")
+        losses.append([loss for _, loss, _ in run.losses])
+    assert losses[0] == pytest.approx(losses[1], rel=tolerance)
+    assert losses[0][-1] < losses[0][0]
 
 
 def test_a_short_name_that_means_another_module_too_is_not_used(llama: Path) -> None:
