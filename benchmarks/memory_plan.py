@@ -1,6 +1,8 @@
 """The memory plan against real training steps: six small models, three methods, checkpointing.
 
-    python -m benchmarks.memory_plan [MODEL ...]
+    python -m benchmarks.memory_plan [--plain] [MODEL ...]
+
+--plain: without our kernels.
 
 Each run is a process of its own that loads the base model as the trainer does and takes three real
 optimiser steps on samples of the full length. Measured is its resident high water less what was
@@ -49,13 +51,14 @@ METHODS = ("lora", "qlora", "full")
 BATCH, LENGTH = 4, 256
 
 
-def workload(method: str, checkpointing: bool) -> Workload:
+def workload(method: str, checkpointing: bool, kernels: str = "auto") -> Workload:
     return Workload(
         method=method,  # type: ignore[arg-type]
         per_device_train_batch_size=BATCH,
         max_seq_length=LENGTH,
         dtype="fp32",
         gradient_checkpointing=checkpointing,
+        kernels=kernels,  # type: ignore[arg-type]
         device_type="cpu",
         jemalloc=allocator.will_be_used(),
     )
@@ -92,7 +95,7 @@ def measure(base: Path, work: Workload) -> dict[str, int]:
     memory.keep_freed()
     before = memory.baseline()
     _, tuned = model.load_for_training(base, training, "fp32", cpu, work.gradient_checkpointing)
-    forward = Forward(tuned, 0)
+    forward = Forward(tuned, 0, kernels=work.kernels)
     vocabulary = tuned.get_input_embeddings().weight.shape[0]
     samples = replace(
         largest_samples(work),
@@ -137,7 +140,7 @@ def make_models(root: Path, names: list[str]) -> None:
         model.save_pretrained(root / name)
 
 
-def trace_all(names: list[str]) -> dict[str, int]:
+def trace_all(kernels: str, names: list[str]) -> dict[str, int]:
     """Return the peak that the trace predicts for each run."""
     from tunesmith.trainer import environment
 
@@ -146,7 +149,7 @@ def trace_all(names: list[str]) -> dict[str, int]:
 
     return {
         f"{name} {method} {checkpointing}": trace(
-            MODELS[name], workload(method, checkpointing)
+            MODELS[name], workload(method, checkpointing, kernels)
         ).needed
         for name in names
         for method in METHODS
@@ -171,10 +174,12 @@ def main() -> None:
         print("\n" + json.dumps(measured))
         return
     if sys.argv[1:2] == ["--trace"]:
-        print("\n" + json.dumps(trace_all(sys.argv[2:])))
+        print("\n" + json.dumps(trace_all(sys.argv[2], sys.argv[3:])))
         return
-    names = sys.argv[1:] or list(MODELS)
-    traced = json.loads(in_fresh_process("--trace", *names).splitlines()[-1])
+    plain = sys.argv[1:2] == ["--plain"]
+    kernels = "plain" if plain else "auto"
+    names = sys.argv[2 if plain else 1 :] or list(MODELS)
+    traced = json.loads(in_fresh_process("--trace", kernels, *names).splitlines()[-1])
     print("| model | method | checkpointing | weights MiB | planned | measured | error | formula |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     errors = []
@@ -183,7 +188,7 @@ def main() -> None:
         for name in names:
             for method in METHODS:
                 for checkpointing in (False, True):
-                    work = workload(method, checkpointing)
+                    work = workload(method, checkpointing, kernels)
                     directory = Path(root) / name
                     told = in_fresh_process("--one", str(directory), json.dumps(asdict(work)))
                     measured = json.loads(told.splitlines()[-1])["peak"]

@@ -69,7 +69,7 @@ class Forward:
         self.way = choose_way(self, ways) if verify else next(way for way in ways if self.take(way))
         if neftune_noise_alpha is not None:
             self._noise = EmbeddingNoise(model, neftune_noise_alpha)
-        model.get_input_embeddings().register_forward_hook(_compact_before_gradient)
+        _compact_at_peaks(model.get_input_embeddings(), self.decoder, self.head)
 
     @property
     def packed(self) -> bool:
@@ -94,7 +94,7 @@ class Forward:
         if not self.by_kernels:
             return functional.cross_entropy(wide(self.logits(batch)), targets, reduction="sum")
         hidden = self._hidden(batch)
-        compact()  # all activations are there, and logits are to come
+        compact()  # our kernels do not call the head
         return linear_cross_entropy(hidden, *self._head, targets, self._head_numbers)
 
     @torch.no_grad()
@@ -196,10 +196,29 @@ class Forward:
         return torch.from_numpy(array).to(self.device)
 
 
-def _compact_before_gradient(_embeddings: Any, _inputs: Any, output: torch.Tensor) -> None:
-    """The gradient of embeddings, as large as they are, comes when all others are there."""
-    if output.requires_grad:
-        output.register_hook(lambda _gradient: compact())  # type: ignore[no-untyped-call]
+def _compact_at_peaks(embeddings: Any, decoder: Any, head: Any) -> None:
+    """Have free memory given back where a step is about to take most.
+
+    Before the head, where it is called, all activations are there and logits are to come. When the
+    embeddings' gradient comes, as large as they are, all others are there; and nearly all when the
+    bottom layer is computed again for its own.
+    """
+
+    def before_logits(module: Any, _inputs: Any) -> None:
+        if module.training:
+            compact()
+
+    def before_gradient(module: Any, _inputs: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.requires_grad and (module is embeddings or module.gradient_checkpointing):
+            hidden.register_hook(lambda _gradient: compact())
+
+    if head is not None:
+        head.register_forward_pre_hook(before_logits)
+    embeddings.register_forward_hook(before_gradient)
+    for bottom in list(getattr(decoder, "layers", ()))[:1]:
+        if hasattr(bottom, "gradient_checkpointing"):
+            bottom.register_forward_hook(before_gradient)
 
 
 def _length_limit(config: Any) -> int | None:

@@ -18,6 +18,7 @@ from tests.unit.trainer.test_training import CPU, samples
 from tunesmith import events
 from tunesmith.errors import RunFailure
 from tunesmith.spec import Spec
+from tunesmith.trainer import forward as forward_module
 from tunesmith.trainer import model
 from tunesmith.trainer.batches import pack
 from tunesmith.trainer.checkpoint import (
@@ -308,6 +309,34 @@ def test_gradient_checkpointing_learns_the_same(llama: Path, tmp_path: Path, met
     assert [loss for _, loss, _ in saving.losses] == pytest.approx(
         [loss for _, loss, _ in plain.losses], rel=1e-4
     )
+
+
+@pytest.mark.parametrize("kernels", ["auto", "plain"])
+@pytest.mark.parametrize(
+    ("method", "checkpointing", "times"),
+    [("lora", False, 1), ("full", False, 2), ("full", True, 3)],
+)
+def test_free_memory_is_given_back_where_a_step_takes_most(
+    llama: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kernels: str,
+    method: str,
+    checkpointing: bool,
+    times: int,
+) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr(forward_module, "compact", lambda: given_back.append(True))
+    training = make_spec(method=method).training
+    _, tuned = model.load_for_training(llama, training, "fp32", CPU, checkpointing)
+    forward = Forward(tuned, 0, kernels=kernels)  # type: ignore[arg-type]
+    tuned.train()
+    given_back.clear()
+    batch = forward.batch(samples(), np.array([0, 1]))
+    forward.loss_sum(batch).backward()  # type: ignore[no-untyped-call]
+    assert len(given_back) == times
+    tuned.eval()
+    forward.scores(batch)
+    assert len(given_back) == times
 
 
 def test_neftune_noise_is_there_in_training_only_and_measured_by_each_sample(

@@ -116,6 +116,7 @@ def test_a_model_that_mixes_packed_samples_is_noticed(llama: Path) -> None:
             super().__init__()
             self.inner, self.dtype = inner, inner.dtype
             self.get_input_embeddings = inner.get_input_embeddings
+            self.get_output_embeddings = inner.get_output_embeddings
 
         def forward(
             self,
