@@ -76,6 +76,15 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
         raise InvalidInput(FieldProblem("baseModel", "field.no_memory_plan", reason)) from None
 
 
+def is_known(config: Mapping[str, Any]) -> bool:
+    """Whether the formula has a plan for this kind of model."""
+    try:
+        architecture_of(config)
+    except InvalidInput:
+        return False
+    return True
+
+
 def config_of(model: str | Path) -> dict[str, Any] | None:
     """Return the config of a directory, or of a catalogue's model, in transformers' own terms.
 
