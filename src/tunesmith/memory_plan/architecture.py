@@ -16,6 +16,15 @@ LARGEST_CONFIG = 1 << 20  # bytes of a config.json that are read
 OWN_LAYERS = frozenset({"llama", "mistral", "qwen2", "qwen3", "glm"})
 HEAD_NORMS = ("qwen3",)
 FUSED_GATE = ("glm", "glm4", "phi3")  # gate and up are one layer
+# What attention or head do besides where it is neither 0 nor 1.
+BEYOND_KERNELS = (
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+    "attention_dropout",
+    "attn_pdrop",
+)
 Linear = tuple[int, int]
 """Inputs and outputs."""
 
@@ -74,6 +83,11 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         reason = {"model_type": str(config.get("model_type")), "reason": str(error)}
         raise InvalidInput(FieldProblem("baseModel", "field.no_memory_plan", reason)) from None
+
+
+def left_to_transformers(config: Mapping[str, Any]) -> bool:
+    """Whether a run finds that attention or head compute more than our kernels do."""
+    return any(config.get(name) not in (None, 0, 1) for name in BEYOND_KERNELS)
 
 
 def is_known(config: Mapping[str, Any]) -> bool:

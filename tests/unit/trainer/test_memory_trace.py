@@ -8,6 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.specs import make_spec
+from tunesmith.errors import InvalidInput
 from tunesmith.memory_plan.architecture import OWN_LAYERS
 from tunesmith.memory_plan.formula import LOGITS_AT_ONCE, ROWS_AT_LEAST, plan
 from tunesmith.memory_plan.records import Workload
@@ -101,6 +102,97 @@ def test_quantised_weights_are_planned_without_any(bits: int, use_dora: bool) ->
     found, plain = trace(CONFIG, work), trace(CONFIG, plain_work)
     assert found.weights < plain.weights
     assert found.trainable_parameters == plain.trainable_parameters
+
+
+SMALL = {name: value for name, value in CONFIG.items() if name != "model_type"}
+LATENT = {
+    "num_key_value_heads": 4,
+    "moe_intermediate_size": 64,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 3,
+    "q_lora_rank": 32,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+}
+
+
+def built(model_type: str, **more: Any) -> dict[str, Any]:
+    values: dict[str, Any] = AutoConfig.for_model(model_type, **SMALL | more).to_dict()
+    return values
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        built("gemma2"),
+        built("granite", logits_scaling=8.0),
+        built("cohere"),
+        built("llama", attention_dropout=0.1),
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_what_a_run_leaves_to_transformers_is_traced_so(config: dict[str, Any]) -> None:
+    found = trace(config, WORK)
+    assert found == trace(config, replace(WORK, kernels="plain"))
+    assert found.peak > trace(CONFIG, WORK).activations
+
+
+def test_what_leaves_nothing_to_transformers_goes_by_kernels() -> None:
+    config = built("granite", logits_scaling=1.0)
+    assert trace(config, WORK).peak < trace(config, replace(WORK, kernels="plain")).peak
+
+
+@pytest.mark.filterwarnings("ignore:target_parameters", "ignore:fan_in", "ignore:The following")
+@pytest.mark.parametrize("model_type", ["deepseek_v2", "deepseek_v3"])
+def test_attention_that_kernels_refuse_and_layers_of_several_kinds(model_type: str) -> None:
+    config = built(model_type, **LATENT)
+    config.pop("head_dim", None)
+    found = trace(config, replace(WORK, lora_dropout=0.0, dtype="bf16"))
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    assert found.parameters == sum(weight.numel() for weight in base.parameters())
+    whole = trace_at(config, replace(WORK, lora_dropout=0.0, dtype="bf16", kernels="plain"), 6)
+    assert found.peak == max(whole.top_peak, whole.bottom_peak)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_model_of_few_layers_is_traced_whole(layers: int) -> None:
+    config = built("qwen3", num_hidden_layers=layers, layer_types=["full_attention"] * layers)
+    whole = trace_at(config, WORK, layers)
+    assert trace(config, WORK).peak == max(whole.top_peak, whole.bottom_peak)
+
+
+@pytest.mark.filterwarnings("ignore:target_parameters", "ignore:fan_in", "ignore:The following")
+def test_layers_may_have_another_name() -> None:
+    config = AutoConfig.for_model("gpt2", n_layer=6, n_embd=128, n_head=4, attn_pdrop=0.0).to_dict()
+    whole = trace_at(config, WORK, 6)
+    assert trace(config, WORK).peak == pytest.approx(
+        max(whole.top_peak, whole.bottom_peak), rel=0.01
+    )
+
+
+@pytest.mark.filterwarnings("ignore:target_parameters", "ignore:fan_in", "ignore:The following")
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "no such kind"},
+        {},
+        CONFIG | {"hidden_size": 127},
+        # peft adapts no experts while numbers are dropped out.
+        built("deepseek_v3", **LATENT),
+    ],
+)
+def test_what_cannot_be_traced_is_refused_with_a_reason(config: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        trace(config, WORK)
+    [problem] = refused.value.problems
+    assert (problem.field, problem.code) == ("baseModel", "field.no_memory_plan")
+    assert problem.params["reason"]
 
 
 FORMULA_CASES = {
