@@ -18,10 +18,11 @@ from tunesmith.devices import Device
 from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.families import CATALOGUE, family_of, find_entry
 from tunesmith.memory_plan.advise import advise
-from tunesmith.memory_plan.architecture import config_of, is_known
+from tunesmith.memory_plan.architecture import config_of
 from tunesmith.memory_plan.available import cpu_memory, cpu_multiplies_bf16, installed_memory
 from tunesmith.memory_plan.checkpointing import MARGIN
 from tunesmith.memory_plan.division import estimated_bytes, must_be_sharded
+from tunesmith.memory_plan.formula import knows
 from tunesmith.memory_plan.formula import plan as formula
 from tunesmith.memory_plan.records import DeviceType, MemoryPlan, Mode, Workload, workload_of
 from tunesmith.paths import inside_roots
@@ -116,7 +117,7 @@ def plan_memory(
         ratios["formula"],
     )
     chosen, found = _plan(subject, work, asked, free, request.mode, ratios, divide)
-    known = is_known(subject.config)
+    known = knows(subject.config)
 
     def predict(other: Workload) -> int:
         # Other arguments are looked at by the formula, as far off as it is here.
@@ -209,7 +210,7 @@ def _plan(
     """Return the workload as a run would decide it, and its plan: by the formula where it divides
     the weights, for a trace knows one device that holds the whole model."""
     config, ratio = subject.config, ratios["formula"]
-    if mode == "trace" and not is_known(config):
+    if mode == "trace" and not knows(config):
         # Such a run decides without the formula: nothing is recomputed unless it was asked for.
         chosen, found = _choose(subject, work, asked is True, free, mode, ratios[mode])
         planned = estimated_bytes(found.parameters, divide.training, work.dtype)

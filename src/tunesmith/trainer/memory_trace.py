@@ -336,6 +336,9 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> Non
         held = quantized_bytes(shape.numel(), shape[0], bits, dtype.itemsize)
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
+        if layer.bias is not None:
+            # Made in fp32, in which all that follows would be computed; files are read as `dtype`.
+            layer.bias.data = layer.bias.data.to(dtype)
         numbers = partial(torch.empty, shape, dtype=dtype)
         compute_with(layer, numbers)
         # Of layers that have these two peft asks for the numbers, for DoRA; not a second parameter.
