@@ -15,6 +15,10 @@ LARGEST_CONFIG = 1 << 20  # bytes of a config.json that are read
 # Of the models whose layers run by our kernels: trainer/kernels/layers.py, which needs torch; a
 # test holds them equal.
 OWN_LAYERS = frozenset({"llama", "mistral", "qwen2", "qwen3", "glm"})
+# Without a gate an MLP keeps what goes into its activation and what comes out, with one the gate's
+# product, too. An activation made of several operations keeps what is between them.
+WITHOUT_GATE = 0.5
+SLOW_ACTIVATIONS = frozenset({"gelu_new", "gelu_fast", "quick_gelu", "xielu"})
 DROPOUTS = ("attention_dropout", "attn_pdrop")
 # What attention or head do besides where it is neither 0 nor 1.
 BEYOND_KERNELS = (
@@ -36,6 +40,8 @@ class Architecture:
     layers: int
     hidden: int
     intermediate: int
+    mlp_kept: float
+    """Numbers of that width that an MLP keeps, as a part of what one with a gate does."""
     query: int
     """Heads times their width."""
     key_value: int
@@ -155,6 +161,9 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         layers=int(config["num_hidden_layers"]),
         hidden=hidden,
         intermediate=intermediate,
+        mlp_kept=1.0
+        if kind.gated or config.get("hidden_act") in SLOW_ACTIVATIONS
+        else WITHOUT_GATE,
         query=query,
         key_value=key_value,
         vocabulary=int(config["vocab_size"]),

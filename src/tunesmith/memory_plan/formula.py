@@ -139,7 +139,7 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
 
     widths: dict[str, float] = {
         "hidden": tokens * model.hidden,
-        "intermediate": tokens * model.intermediate,
+        "intermediate": tokens * model.intermediate * model.mlp_kept,
         "query": tokens * model.query,
         "key_value": tokens * model.key_value,
         "head_norms": tokens * (model.query + model.key_value) if model.head_norms else 0,
