@@ -13,6 +13,7 @@ from tunesmith.memory_plan.architecture import OWN_LAYERS, architecture_of
 from tunesmith.memory_plan.formula import LOGITS_AT_ONCE, ROWS_AT_LEAST, knows, plan
 from tunesmith.memory_plan.kinds import KINDS
 from tunesmith.memory_plan.records import Workload
+from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.kernels import cross_entropy
 from tunesmith.trainer.kernels.layers import KNOWN_LAYERS
 from tunesmith.trainer.memory_trace import (
@@ -150,15 +151,33 @@ def test_what_leaves_nothing_to_transformers_goes_by_kernels() -> None:
 
 @pytest.mark.filterwarnings("ignore:target_parameters", "ignore:fan_in", "ignore:The following")
 @pytest.mark.parametrize("model_type", ["deepseek_v2", "deepseek_v3"])
-def test_attention_that_kernels_refuse_and_layers_of_several_kinds(model_type: str) -> None:
+def test_layers_of_several_kinds_are_traced_whole(model_type: str) -> None:
     config = built(model_type, **LATENT)
     config.pop("head_dim", None)
-    found = trace(config, replace(WORK, lora_dropout=0.0, dtype="bf16"))
+    work = replace(WORK, lora_dropout=0.0, dtype="bf16")
     with torch.device("meta"):
         base = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
-    assert found.parameters == sum(weight.numel() for weight in base.parameters())
-    whole = trace_at(config, replace(WORK, lora_dropout=0.0, dtype="bf16", kernels="plain"), 6)
-    assert found.peak == max(whole.top_peak, whole.bottom_peak)
+    # Whether kernels compute this attention or refuse it.
+    assert trace(config, work).parameters == sum(each.numel() for each in base.parameters())
+    plain = replace(work, kernels="plain")
+    whole = trace_at(config, plain, 6)
+    assert trace(config, plain).peak == max(whole.top_peak, whole.bottom_peak)
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, NotImplementedError, RuntimeError])
+def test_a_way_that_fails_is_left_to_transformers(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = trace(CONFIG, replace(WORK, kernels="plain"))
+    by_kernels = Forward.loss_sum
+
+    def refusing(forward: Forward, batch: Any) -> torch.Tensor:
+        if forward.by_kernels:
+            raise error("attention of another kind")
+        return by_kernels(forward, batch)
+
+    monkeypatch.setattr(Forward, "loss_sum", refusing)
+    assert trace(CONFIG, WORK) == plain
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
