@@ -3,7 +3,8 @@
 For API and command line. The formula is computed here, the trace in a process of its own.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +19,10 @@ from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.families import CATALOGUE, family_of, find_entry
 from tunesmith.memory_plan.advise import advise
 from tunesmith.memory_plan.architecture import config_of
-from tunesmith.memory_plan.available import cpu_memory, cpu_multiplies_bf16
+from tunesmith.memory_plan.available import cpu_memory, cpu_multiplies_bf16, installed_memory
 from tunesmith.memory_plan.checkpointing import MARGIN
+from tunesmith.memory_plan.division import estimated_bytes, must_be_sharded
+from tunesmith.memory_plan.formula import knows
 from tunesmith.memory_plan.formula import plan as formula
 from tunesmith.memory_plan.records import DeviceType, MemoryPlan, Mode, Workload, workload_of
 from tunesmith.paths import inside_roots
@@ -59,7 +62,11 @@ class PlanRequest(BaseModel):
     def _given_only(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if value not in ("", None)}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and (value != "" or name in ("baseModel", "base_model"))
+        }
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def plan_memory(
         "cuda" if devices or request.device_memory_gib is not None else "cpu"
     )
     count = max(len(wanted), request.devices)
-    free = _free(request, kind, [each for each in devices if not wanted or each.index in wanted])
+    free = _free(request, kind, _meant(devices, wanted))
     work = workload_of(
         request.training_args,
         dtype=_dtype(request.training_args.dtype, kind),
@@ -98,20 +105,27 @@ def plan_memory(
         jemalloc=kind == "cuda"
         or (request.gpu_config.max_memory_gib is None and allocator.will_be_used()),
     )
-    ratio = ratio_of(subject.family, work.method, kind, request.mode)
     asked: bool | Literal["auto"] = request.training_args.gradient_checkpointing
     if request.gpu_config.memory_optimization:
         asked = True
-    chosen, found = _choose(subject, work, asked, free, request.mode, ratio)
-    # Other arguments are looked at by the formula, as far off as it is here.
-    scale = found.peak / formula(subject.config, chosen).peak
-    advice = advise(
-        found,
-        chosen,
-        free,
-        lambda other: round(formula(subject.config, other).peak * scale),
-        max(count, len(devices), 1) if devices else MOST_DEVICES if kind == "cuda" else 1,
+    modes: tuple[Mode, Mode] = ("formula", request.mode)
+    ratios = {mode: ratio_of(subject.family, work.method, kind, mode) for mode in modes}
+    divide = _Division(
+        subject.config,
+        request.training_args,
+        _held(request, kind, _meant(devices, wanted), count),
+        ratios["formula"],
     )
+    chosen, found = _plan(subject, work, asked, free, request.mode, ratios, divide)
+    known = knows(subject.config)
+
+    def predict(other: Workload) -> int:
+        # Other arguments are looked at by the formula, as far off as it is here.
+        return round(formula(subject.config, divide.as_run(other)).peak * scale)
+
+    scale = found.peak / formula(subject.config, chosen).peak if known else 1.0
+    most = max(count, len(devices), 1) if devices else MOST_DEVICES if kind == "cuda" else 1
+    advice = advise(found, chosen, free, predict if known else None, most)
     return wire.MemoryPlan(
         base_model=subject.name,
         family=subject.family,
@@ -120,6 +134,7 @@ def plan_memory(
         dtype=work.dtype,
         device_type=kind,
         devices=count,
+        sharded=chosen.sharded,
         gradient_checkpointing=chosen.gradient_checkpointing,
         peak=found.peak,
         overhead=found.overhead,
@@ -130,13 +145,14 @@ def plan_memory(
         activations=found.activations,
         parameters=found.parameters,
         trainable_parameters=found.trainable_parameters,
-        ratio=ratio,
+        ratio=ratios[found.mode],
         available=advice.available,
         fits=advice.fits,
         changes=[
             wire.MemoryChange(arguments=change.arguments, peak=change.peak)
             for change in advice.changes
         ],
+        advised=known,
     )
 
 
@@ -161,6 +177,53 @@ def plan_catalogue(training: TrainingArguments) -> list[wire.CataloguePlan]:
             wire.CataloguePlan(name=entry.name, size=entry.size, memory=entry.memory, **peaks)
         )
     return found
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Whether a run would divide its weights, which it asks the formula's plan."""
+
+    config: dict[str, Any]
+    training: TrainingArguments
+    held: int | None
+    """Bytes of a device; None where nothing is known."""
+    ratio: float
+
+    def as_run(self, work: Workload) -> Workload:
+        planned = formula(self.config, replace(work, sharded=False)).corrected(self.ratio).needed
+        return replace(work, sharded=self.needed(work, planned))
+
+    def needed(self, work: Workload, planned: int) -> bool:
+        there = sys.maxsize if self.held is None else self.held
+        return must_be_sharded(self.training.sharding, work.method, work.devices, planned, there)
+
+
+def _plan(
+    subject: _Subject,
+    work: Workload,
+    asked: bool | Literal["auto"],
+    free: int | None,
+    mode: Mode,
+    ratios: Mapping[Mode, float],
+    divide: _Division,
+) -> tuple[Workload, MemoryPlan]:
+    """Return the workload as a run would decide it, and its plan: by the formula where it divides
+    the weights, for a trace knows one device that holds the whole model."""
+    config, ratio = subject.config, ratios["formula"]
+    if mode == "trace" and not knows(config):
+        # Such a run decides without the formula: nothing is recomputed unless it was asked for.
+        chosen, found = _choose(subject, work, asked is True, free, mode, ratios[mode])
+        planned = estimated_bytes(found.parameters, divide.training, work.dtype)
+        if divide.needed(chosen, planned):
+            raise _refused("no_divided_plan", model_type=str(config.get("model_type")))
+        return chosen, found
+    chosen, found = _choose(subject, work, asked, free, "formula", ratio)
+    divided = divide.as_run(chosen)
+    if divided.sharded:
+        return divided, formula(config, divided).corrected(ratio)
+    if mode == "formula":
+        return chosen, found
+    return _choose(subject, work, asked, free, mode, ratios[mode])
 
 
 def _choose(
@@ -188,10 +251,8 @@ def _choose(
 
 
 def _plans(config: dict[str, Any], wanted: list[Workload], mode: Mode) -> list[MemoryPlan]:
-    quick = [formula(config, each) for each in wanted]
-    # A trace knows one device that holds the whole model.
-    if mode == "formula" or wanted[0].sharded:
-        return quick
+    if mode == "formula":
+        return [formula(config, each) for each in wanted]
     request = {"config": config, "workloads": [asdict(each) for each in wanted]}
     told = ask("tunesmith.trainer.plan_process", request, TRACE_SECONDS)
     return [MemoryPlan(**each) for each in told]
@@ -199,6 +260,8 @@ def _plans(config: dict[str, Any], wanted: list[Workload], mode: Mode) -> list[M
 
 def _subject(value: str, settings: Settings, roots: Sequence[Path] | None) -> _Subject:
     value = value.strip()
+    if not value:
+        raise _refused("string_too_short")
     below = settings.models_dir / value
     is_path = value.startswith(("/", "~"))
     allowed = None if roots is None else [*roots, settings.models_dir]
@@ -234,6 +297,23 @@ def _free(request: PlanRequest, kind: DeviceType, devices: Sequence[Device]) -> 
     if cap is None:
         return free
     return int(cap * GIB) if free is None else min(free, int(cap * GIB))
+
+
+def _held(
+    request: PlanRequest, kind: DeviceType, devices: Sequence[Device], count: int
+) -> int | None:
+    """Return the bytes that a run counts on a device's having: a run's own `memory.held_by`."""
+    if (cap := request.gpu_config.max_memory_gib) is not None:
+        return int(cap * GIB)
+    if request.device_memory_gib is not None:
+        return int(request.device_memory_gib * GIB)
+    if kind == "cpu":
+        return installed_memory() // count
+    return min((each.memory_total_bytes for each in devices), default=None)
+
+
+def _meant(devices: Sequence[Device], wanted: Sequence[int]) -> list[Device]:
+    return [each for each in devices if not wanted or each.index in wanted]
 
 
 def _dtype(wanted: str, kind: DeviceType) -> Literal["fp32", "bf16"]:

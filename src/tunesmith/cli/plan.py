@@ -168,9 +168,12 @@ def _show_history(json: bool) -> None:
 def _print_plan(found: "MemoryPlan") -> None:
     from tunesmith.cli.terminal import notice, print_pairs, print_table, text
 
+    held = text("plan_divided" if found.sharded else "plan_whole", devices=found.devices)
     print_pairs(
         [
             (text("head.base_model"), found.base_model),
+            (text("head.planned_by"), text(f"plan_by_{found.mode}")),
+            *([(text("head.each_device"), held)] if found.devices > 1 else []),
             (text("head.parameters"), f"{found.parameters / 1e9:.2f}B"),
             (text("head.trained"), f"{found.trainable_parameters / 1e6:.2f}M"),
             (text("head.method"), f"{found.method}, {found.dtype}, {found.device_type}"),
@@ -188,10 +191,10 @@ def _print_plan(found: "MemoryPlan") -> None:
         notice(text("plan_fits"))
     if found.fits is not False:
         return
-    notice(text("plan_does_not_fit"))
     if not found.changes:
-        notice(text("plan_nothing_helps"))
+        notice(text("plan_nothing_helps" if found.advised else "plan_not_advised"))
         return
+    notice(text("plan_does_not_fit"))
     print_table(
         [text("head.change"), text("head.peak")],
         ((_flags(change.arguments), _gib(change.peak)) for change in found.changes),
@@ -241,6 +244,8 @@ def _meant(value: str) -> str:
 
     from tunesmith.cli.request import absolute
 
+    if not value.strip():
+        return value  # not the directory that we are in
     here = Path(value).expanduser().is_dir() or value.startswith((".", "~", "/"))
     return absolute(value) if here else value
 

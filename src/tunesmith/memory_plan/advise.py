@@ -1,16 +1,27 @@
 """Whether a plan fits its devices, and the nearest changes that would make it fit. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from tunesmith.memory_plan.records import MemoryPlan, Workload
 
 Predict = Callable[[Workload], int]
-"""The peak of a workload in bytes on each device, without what the libraries take."""
+"""The peak of a workload in bytes on each device, without what the libraries take; divided among
+the devices where the run would be."""
 
 SHORTEST = 128  # tokens; a shorter sample is hardly one
-LARGEST_BATCH_STEPS = 12  # halvings looked at
+MOST_PASSES = 65_536  # of gradient_accumulation_steps, which the spec allows no more of
+# What a change may be made of, as the reader is told it.
+ARGUMENTS = (
+    "method",
+    "quantization_bits",
+    "max_seq_length",
+    "gradient_checkpointing",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -40,89 +51,90 @@ def advise(
     plan: MemoryPlan,
     workload: Workload,
     available: int | None,
-    predict: Predict,
+    predict: Predict | None,
     devices_at_most: int = 1,
 ) -> Advice:
-    """Compare `plan` with the `available` bytes of a device; `predict` gives other peaks."""
+    """Compare `plan` with the `available` bytes of a device.
+
+    `predict` gives other peaks; without it no changes are looked for.
+    """
     overhead = workload.overhead
     needed = plan.needed
     if available is None or needed <= available:
         return Advice(needed, available, None if available is None else True, ())
+    if predict is None:
+        return Advice(needed, available, False, ())
     changes = tuple(
-        Change(arguments, peak)
-        for arguments, changed in _changes(workload, lambda w: predict(w) + overhead <= available)
+        Change(_differences(workload, changed), peak)
+        for changed in _changes(workload, lambda w: predict(w) + overhead <= available)
         if (peak := predict(changed)) + overhead <= available
     )
     more = tuple(_with_more_devices(workload, available - overhead, predict, devices_at_most))
     return Advice(needed, available, False, changes + more)
 
 
-def _changes(
-    workload: Workload, fits: Callable[[Workload], bool]
-) -> Iterator[tuple[dict[str, Any], Workload]]:
+def _changes(workload: Workload, fits: Callable[[Workload], bool]) -> Iterator[Workload]:
     """Yield what may be changed, the cheapest in time first. Each goes only as far as it must."""
-    smaller = _smaller_batch(workload, fits)
-    yield _batch_arguments(smaller), smaller
+    yield _smaller_batch(workload, fits)
     saving = replace(workload, gradient_checkpointing=True)
     if not workload.gradient_checkpointing:
-        yield {"gradient_checkpointing": True}, saving
+        yield saving
         if not fits(saving):
-            both = _smaller_batch(saving, fits)
-            yield {"gradient_checkpointing": True, **_batch_arguments(both)}, both
+            yield _smaller_batch(saving, fits)
     shorter = _shorter(_smaller_batch(saving, fits), fits)
     if shorter.max_seq_length < workload.max_seq_length:
-        arguments = {"max_seq_length": shorter.max_seq_length, "gradient_checkpointing": True}
-        yield {**arguments, **_batch_arguments(shorter)}, shorter
+        yield shorter
     if workload.method == "full":
-        yield from _with_method(workload, "lora", {}, fits)
+        yield _enough(replace(workload, method="lora"), fits)
     if workload.method != "qlora":
         for bits in (8, 4):
-            yield from _with_method(workload, "qlora", {"quantization_bits": bits}, fits)
+            yield _enough(_quantised(workload, bits), fits)
     elif workload.quantization_bits == 8:
-        yield from _with_method(workload, "qlora", {"quantization_bits": 4}, fits)
+        yield _enough(_quantised(workload, 4), fits)
 
 
-def _with_method(
-    workload: Workload, method: Any, more: dict[str, Any], fits: Callable[[Workload], bool]
-) -> Iterator[tuple[dict[str, Any], Workload]]:
-    """Yield another method; with checkpointing and a smaller batch if it takes them."""
-    other = replace(workload, method=method, **more)
-    if fits(other):
-        yield {"method": method, **more}, other
-        return
-    saving = _smaller_batch(replace(other, gradient_checkpointing=True), fits)
-    arguments = {"method": method, **more, "gradient_checkpointing": True}
-    yield {**arguments, **_batch_arguments(saving)}, saving
+def _quantised(workload: Workload, bits: Literal[4, 8]) -> Workload:
+    return replace(workload, method="qlora", quantization_bits=bits)
+
+
+def _enough(workload: Workload, fits: Callable[[Workload], bool]) -> Workload:
+    """Return the workload; with checkpointing and a smaller batch if it takes them."""
+    if fits(workload):
+        return workload
+    return _smaller_batch(replace(workload, gradient_checkpointing=True), fits)
 
 
 def _with_more_devices(
     workload: Workload, available: int, predict: Predict, at_most: int
 ) -> Iterator[Change]:
-    if workload.method != "full":
-        return  # every device holds the whole base model
-    count = max(2, workload.devices)
-    while count <= at_most:
-        peak = predict(replace(workload, devices=count, sharded=True))
-        if peak <= available:
-            yield Change({"devices": count}, peak)
-            return
-        count *= 2
+    if workload.method == "qlora":
+        return  # quantised weights are never divided
+
+    def peak(count: int) -> int:
+        return predict(replace(workload, devices=count))
+
+    counts = range(workload.devices + 1, at_most + 1)
+    # The more share a model, the less each holds.
+    place = bisect_left(counts, True, key=lambda count: peak(count) <= available)
+    if place < len(counts):
+        yield Change({"devices": counts[place]}, peak(counts[place]))
 
 
 def _smaller_batch(workload: Workload, fits: Callable[[Workload], bool]) -> Workload:
-    """Halve the batch until it fits or is 1; the effective batch stays what it was."""
+    """Make the batch smaller until it fits or is 1; the effective batch stays what it was."""
+    batch = workload.per_device_train_batch_size
+    together = batch * workload.gradient_accumulation_steps
     found = workload
-    for _ in range(LARGEST_BATCH_STEPS):
-        batch = found.per_device_train_batch_size
-        if batch == 1 or fits(found):
-            break
-        together = workload.per_device_train_batch_size * workload.gradient_accumulation_steps
-        half = batch // 2
+    for size in range(batch, 0, -1):
+        if together % size or together // size > MOST_PASSES:
+            continue
         found = replace(
-            found,
-            per_device_train_batch_size=half,
-            gradient_accumulation_steps=-(-together // half),
+            workload,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=together // size,
         )
+        if fits(found):
+            break
     return found
 
 
@@ -133,8 +145,9 @@ def _shorter(workload: Workload, fits: Callable[[Workload], bool]) -> Workload:
     return found
 
 
-def _batch_arguments(workload: Workload) -> dict[str, Any]:
-    return {
-        "per_device_train_batch_size": workload.per_device_train_batch_size,
-        "gradient_accumulation_steps": workload.gradient_accumulation_steps,
-    }
+def _differences(workload: Workload, changed: Workload) -> dict[str, Any]:
+    """Return the arguments that differ; how many bits, too, where there were none."""
+    names = [name for name in ARGUMENTS if getattr(workload, name) != getattr(changed, name)]
+    if "method" in names and changed.method == "qlora" and "quantization_bits" not in names:
+        names.insert(1, "quantization_bits")
+    return {name: getattr(changed, name) for name in names}

@@ -9,25 +9,39 @@ from typing import Any
 from tunesmith.chatglm.config import is_original, native_config, problem
 from tunesmith.errors import FieldProblem, InvalidInput
 from tunesmith.memory_plan.catalogue_configs import catalogue_config
+from tunesmith.memory_plan.kinds import KINDS
 
 LARGEST_CONFIG = 1 << 20  # bytes of a config.json that are read
 # Of the models whose layers run by our kernels: trainer/kernels/layers.py, which needs torch; a
 # test holds them equal.
 OWN_LAYERS = frozenset({"llama", "mistral", "qwen2", "qwen3", "glm"})
-HEAD_NORMS = ("qwen3",)
-FUSED_GATE = ("glm", "glm4", "phi3")  # gate and up are one layer
+# Without a gate an MLP keeps what goes into its activation and what comes out, with one the gate's
+# product, too. An activation made of several operations keeps what is between them.
+WITHOUT_GATE = 0.5
+SLOW_ACTIVATIONS = frozenset({"gelu_new", "gelu_fast", "quick_gelu", "xielu"})
+DROPOUTS = ("attention_dropout", "attn_pdrop")
+# What attention or head do besides where it is neither 0 nor 1.
+BEYOND_KERNELS = (
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+    *DROPOUTS,
+)
 Linear = tuple[int, int]
 """Inputs and outputs."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder-only model with gated MLPs: LLaMA, Mistral, Qwen, GLM and their like."""
+    """A decoder-only model of one of the `kinds`: LLaMA, Mistral, Qwen, GLM and their like."""
 
     model_type: str
     layers: int
     hidden: int
     intermediate: int
+    mlp_kept: float
+    """Numbers of that width that an MLP keeps, as a part of what one with a gate does."""
     query: int
     """Heads times their width."""
     key_value: int
@@ -37,12 +51,16 @@ class Architecture:
     """The head's weight is the embeddings'."""
     linears: Mapping[str, Linear]
     """The linear layers of one decoder layer, by their short names."""
+    reads: Mapping[str, str]
+    """What each of them reads: attention or mlp what is normalised for it, else heads or gated."""
     other_parameters: int
     """Norms and biases of one decoder layer."""
     head_norms: bool
     """Queries and keys of each head are normalised."""
     own_layers: bool
     """Its layers run by our kernels where nothing else forbids it."""
+    own_attention: bool
+    """Attention and head do."""
 
     @property
     def layer_weights(self) -> int:
@@ -68,12 +86,24 @@ class Architecture:
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """Read transformers' own config; raise InvalidInput for one that says too little."""
+    """Read transformers' own config; raise InvalidInput for one that says too little, or of a kind
+    that is not known."""
+    model_type = config.get("model_type")
+    # Attention that transformers computes step by step keeps the square of the tokens.
+    squares = any(config.get(name) for name in ("attn_logit_softcapping", *DROPOUTS))
+    if model_type is not None and (model_type not in KINDS or squares):
+        kind = {"model_type": str(model_type)}
+        raise InvalidInput(FieldProblem("baseModel", "field.formula_not_known", kind))
     try:
         return _read(config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         reason = {"model_type": str(config.get("model_type")), "reason": str(error)}
         raise InvalidInput(FieldProblem("baseModel", "field.no_memory_plan", reason)) from None
+
+
+def left_to_transformers(config: Mapping[str, Any]) -> bool:
+    """Whether a run finds that attention or head compute more than our kernels do."""
+    return any(config.get(name) not in (None, 0, 1) for name in BEYOND_KERNELS)
 
 
 def config_of(model: str | Path) -> dict[str, Any] | None:
@@ -107,42 +137,45 @@ def config_of(model: str | Path) -> dict[str, Any] | None:
 
 
 def _read(config: Mapping[str, Any]) -> Architecture:
+    model_type = str(config["model_type"])
+    kind = KINDS[model_type]
+    config = {**kind.defaults, **{name: each for name, each in config.items() if each is not None}}
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     width = int(config.get("head_dim") or hidden // heads)
     intermediate = int(config["intermediate_size"])
-    if config.get("num_experts") or config.get("num_local_experts"):
-        raise ValueError("a mixture of experts")
     query = heads * width
     key_value = int(config.get("num_key_value_heads") or heads) * width
-    model_type = str(config.get("model_type"))
-    linears = {
-        "q_proj": (hidden, query),
-        "k_proj": (hidden, key_value),
-        "v_proj": (hidden, key_value),
-        "o_proj": (query, hidden),
-    }
-    if model_type in FUSED_GATE:
-        linears["gate_up_proj"] = (hidden, 2 * intermediate)
-    else:
-        linears |= {"gate_proj": (hidden, intermediate), "up_proj": (hidden, intermediate)}
-    linears["down_proj"] = (intermediate, hidden)
-    biased = bool(config.get("attention_bias", model_type == "qwen2"))
-    norms = 4 if model_type == "glm4" else 2
+    attention = (
+        (query, key_value, key_value) if len(kind.attention) > 2 else (query + 2 * key_value,)
+    )
+    up = 2 * intermediate if kind.gated and len(kind.mlp) == 2 else intermediate
+    linears = dict(zip(kind.attention, ((hidden, each) for each in attention), strict=False))
+    linears |= {kind.attention[-1]: (query, hidden)}
+    linears |= dict.fromkeys(kind.mlp[:-1], (hidden, up))
+    linears |= {kind.mlp[-1]: (intermediate, hidden)}
+    reads = dict.fromkeys(kind.attention, "attention") | dict.fromkeys(kind.mlp, "mlp")
+    biased = bool(config.get("attention_bias", kind.biased))
+    by_kernels = not left_to_transformers(config)
     return Architecture(
         model_type=model_type,
         layers=int(config["num_hidden_layers"]),
         hidden=hidden,
         intermediate=intermediate,
+        mlp_kept=1.0
+        if kind.gated or config.get("hidden_act") in SLOW_ACTIVATIONS
+        else WITHOUT_GATE,
         query=query,
         key_value=key_value,
         vocabulary=int(config["vocab_size"]),
         tied=bool(config.get("tie_word_embeddings")),
         linears=linears,
-        other_parameters=norms * hidden
+        reads=reads | {kind.attention[-1]: "heads", kind.mlp[-1]: "gated"},
+        other_parameters=kind.norms * hidden
         + (query + 2 * key_value if biased else 0)
-        + (2 * width if model_type in HEAD_NORMS else 0),
-        head_norms=model_type in HEAD_NORMS,
-        own_layers=model_type in OWN_LAYERS
-        and config.get("hidden_act", "silu") in ("silu", "swish")
-        and not config.get("attention_dropout"),
+        + (2 * width if kind.head_norms else 0),
+        head_norms=kind.head_norms,
+        own_layers=by_kernels
+        and model_type in OWN_LAYERS
+        and config.get("hidden_act", "silu") in ("silu", "swish"),
+        own_attention=by_kernels,
     )

@@ -1,5 +1,6 @@
 """How much memory this machine has free for a training. Bytes."""
 
+import os
 from pathlib import Path
 
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags in /proc/cpuinfo
@@ -13,6 +14,11 @@ def cpu_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
     """
     found = [size for size in (_available(proc), _left_in_container(cgroup)) if size is not None]
     return min(found, default=None)
+
+
+def installed_memory() -> int:
+    """Return what the machine has, free or not."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_multiplies_bf16(proc: Path = PROC) -> bool:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tunesmith.errors import InvalidInput
 from tunesmith.memory_plan.architecture import Architecture, architecture_of
 from tunesmith.memory_plan.records import MemoryPlan, Workload
 
@@ -64,6 +65,15 @@ def plan(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     )
 
 
+def knows(config: Mapping[str, Any]) -> bool:
+    """Whether there are plans for this kind of model."""
+    try:
+        architecture_of(config)
+    except InvalidInput:
+        return False
+    return True
+
+
 def weights_of(model: Architecture, workload: Workload) -> int:
     """Return the bytes of base model and adapter."""
     width = FLOAT if workload.method == "full" or workload.dtype == "fp32" else 2
@@ -98,7 +108,7 @@ def trainable_of(model: Architecture, workload: Workload) -> int:
 
 def way_of(model: Architecture, workload: Workload) -> str:
     """Return the way that batches take through the model: trainer/forward.py's `Way`, or "dora"."""
-    if workload.kernels == "plain":
+    if workload.kernels == "plain" or not model.own_attention:
         return "packed"
     if workload.use_dora and workload.method != "full":
         return "dora"  # "attention", whose adapters keep more
@@ -123,23 +133,22 @@ def features(model: Architecture, workload: Workload) -> tuple[Features, Mapping
     outputs = tokens * sum(each for _, each in scaled.values())
     normed = [each * output for each, output in scaled.values()]
 
-    def masked(*names: str) -> int:
-        """1 if one of these layers drops out numbers of the input that they share."""
-        return dropout if any(name in adapted for name in names) else 0
+    def masked(read: str) -> int:
+        """1 if one of the layers drops out numbers of the input that they share."""
+        return dropout if any(model.reads[name] == read for name in adapted) else 0
 
     widths: dict[str, float] = {
         "hidden": tokens * model.hidden,
-        "intermediate": tokens * model.intermediate,
+        "intermediate": tokens * model.intermediate * model.mlp_kept,
         "query": tokens * model.query,
         "key_value": tokens * model.key_value,
         "head_norms": tokens * (model.query + model.key_value) if model.head_norms else 0,
         "ranks": tokens * workload.lora_r * len(adapted),
         "masks": tokens
         * (
-            model.hidden * masked("q_proj", "k_proj", "v_proj")
-            + model.query * masked("o_proj")
-            + model.hidden * masked("gate_proj", "up_proj", "gate_up_proj")
-            + model.intermediate * masked("down_proj")
+            model.hidden * (masked("attention") + masked("mlp"))
+            + model.query * masked("heads")
+            + model.intermediate * masked("gated")
         ),
         # Of each adapter its own: in layers that stay as they are.
         "adapted": tokens * inputs,

@@ -8,9 +8,10 @@ import torch
 
 from tunesmith.advice import LARGE_MODEL, LARGE_MODEL_LEARNING_RATE
 from tunesmith.base_model import inspect, positions_of
+from tunesmith.memory_plan.division import estimated_bytes, must_be_sharded
 from tunesmith.prompt.tokenizer import load_tokenizer
 from tunesmith.spec import Spec
-from tunesmith.trainer import fit, memory, model
+from tunesmith.trainer import memory, model
 from tunesmith.trainer.memory_planning import RunPlan
 from tunesmith.trainer.ranks import Ranks
 from tunesmith.trainer.report import Report
@@ -55,7 +56,7 @@ def load(spec: Spec, report: Report, where: dict[str, str], ranks: Ranks) -> Loa
     before = memory.baseline()
     needed = memory_plan.needed(checkpointing)
     if needed is None:
-        needed = fit.estimated_bytes(inspect(path).parameters or 0, spec.training, dtype)
+        needed = estimated_bytes(inspect(path).parameters or 0, spec.training, dtype)
     divided = _must_be_sharded(spec, device, needed, ranks)
     training = spec.training
     if not divided:
@@ -91,6 +92,6 @@ def _must_be_sharded(spec: Spec, device: torch.device, needed: int, ranks: Ranks
     there = memory.held_by(device, ranks.place.world_size) if cap is None else int(cap * memory.GIB)
     # The same everywhere: GPUs of one machine may differ.
     there = -ranks.highest(-there)
-    return fit.must_be_sharded(
+    return must_be_sharded(
         training.sharding, training.method, ranks.place.world_size, needed, there
     )

@@ -1,7 +1,6 @@
 """Memory: a cap on it, and how much a run took. Bytes. Imports torch only when it is used."""
 
 import ctypes
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.memory_plan.available import cpu_memory
+from tunesmith.memory_plan.available import cpu_memory, installed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +101,7 @@ def held_by(device: "torch.device", processes: int) -> int:
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // processes
+    return installed_memory() // processes
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 `plan_process` answers server and command line with it. The model is built on `meta` from its
 config alone, with few layers; its weights become fake tensors, which have shapes and storages but
 no bytes; then the trainer's own forward and backward pass run under a dispatch mode that counts the
-storages alive. Depth adds evenly, so two depths tell all.
+storages alive. Depth adds evenly where all layers are alike, so that two depths tell all.
 """
 
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tunesmith.errors import FieldProblem, InvalidInput
+from tunesmith.memory_plan.architecture import left_to_transformers
 from tunesmith.memory_plan.formula import quantized_bytes
 from tunesmith.memory_plan.records import MemoryPlan, Workload
 from tunesmith.prompt.encoded import EncodedSamples
 from tunesmith.spec import TrainingArguments
+from tunesmith.trainer.failures import short_reason
 from tunesmith.trainer.forward import Forward
 from tunesmith.trainer.kernels.cross_entropy import NUMBERS_AT_ONCE
 from tunesmith.trainer.model import DTYPES, prepare_for_training, quantization
@@ -31,7 +34,7 @@ from tunesmith.trainer.weights import trained_parameters
 
 DEPTHS = (2, 4)
 """Layers of the two models that are traced."""
-_LAYER = re.compile(r"\.layers\.(\d+)\.")
+_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,50 @@ class Traced:
 def trace(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
     """Return what training takes on one device; `config` is transformers' own (never `chatglm`).
 
-    Raises whatever transformers or peft raise for a config that they cannot build.
+    Raises InvalidInput for a config that is not to be built or traced.
     """
-    depth = int(config["num_hidden_layers"])
+    plain = replace(workload, kernels="plain")
+    refused: Exception | None = None
+    for way in (plain,) if left_to_transformers(config) else (workload, plain):
+        try:
+            return _whole(config, way)
+        except Exception as error:  # of transformers or peft: they raise all kinds
+            refused = error
+    assert refused is not None
+    reason = {"model_type": str(config.get("model_type")), "reason": short_reason(refused)}
+    raise InvalidInput(FieldProblem("baseModel", "field.no_memory_plan", reason)) from refused
+
+
+def _whole(config: Mapping[str, Any], workload: Workload) -> MemoryPlan:
+    depth = _values(config).num_hidden_layers
+    if depth <= DEPTHS[1]:
+        return _plan(trace_at(config, workload, depth), workload)
     few, more = (trace_at(config, workload, layers) for layers in DEPTHS)
     each = (depth - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
-    found = {
-        field.name: round(low + (getattr(more, field.name) - low) * each)
-        for field in fields(Traced)
-        if (low := getattr(few, field.name)) is not None
-    }
-    # Each of the two is linear in the depth; which is the higher one is not.
-    peak = max(found.pop("top_peak"), found.pop("bottom_peak"))
+    found = Traced(
+        **{
+            field.name: round(low + (getattr(more, field.name) - low) * each)
+            for field in fields(Traced)
+            if (low := getattr(few, field.name)) is not None
+        }
+    )
+    if found.parameters != _count(config):  # its layers are of several kinds
+        found = trace_at(config, workload, depth)
+    return _plan(found, workload)
+
+
+def _plan(found: Traced, workload: Workload) -> MemoryPlan:
     return MemoryPlan(
         mode="trace",
-        activations=max(found.pop("forward"), found.pop("backward")),
-        peak=peak,
+        weights=found.weights,
+        gradients=found.gradients,
+        optimizer=found.optimizer,
+        activations=max(found.forward, found.backward),
+        # Each of the two is linear in the depth; which is the higher one is not.
+        peak=max(found.top_peak, found.bottom_peak),
         overhead=workload.overhead,
-        trainable_parameters=found.pop("trainable"),
-        **found,
+        parameters=found.parameters,
+        trainable_parameters=found.trainable,
     )
 
 
@@ -243,9 +271,11 @@ class _Watch:
 
 
 def _with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
-    shallow = {**config, "num_hidden_layers": layers, "use_cache": False}
-    if shallow.get("layer_types"):
-        shallow["layer_types"] = shallow["layer_types"][:layers]
+    named = _values(config).attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    shallow = {**config, named: layers, "use_cache": False}
+    for name in shallow:
+        if name.endswith("layer_types") and shallow[name]:
+            shallow[name] = shallow[name][:layers]
     if "max_window_layers" in shallow:
         shallow["max_window_layers"] = min(layers, shallow["max_window_layers"])
     # Quantised files are not trained on; what their method does to a module is not memory's.
@@ -253,10 +283,21 @@ def _with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
     return shallow
 
 
+def _values(config: Mapping[str, Any]) -> Any:
+    return AutoConfig.for_model(**config)
+
+
+def _count(config: Mapping[str, Any]) -> int:
+    """Return how many parameters the whole model has."""
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(_values(config))
+    return sum(weight.numel() for weight in base.parameters())
+
+
 def _build(config: dict[str, Any], workload: Workload) -> tuple[Any, int]:
     """Return the model to train, on `meta`, and how many parameters its base model has."""
     dtype = torch.float32 if workload.method == "full" else DTYPES[workload.dtype]
-    values = AutoConfig.for_model(**config)
+    values = _values(config)
     with torch.device("meta"):
         base = AutoModelForCausalLM.from_config(values, dtype=dtype)
         parameters = sum(weight.numel() for weight in base.parameters())
@@ -295,6 +336,9 @@ def _quantize(base: Any, bits: int, dtype: torch.dtype, device_type: str) -> Non
         held = quantized_bytes(shape.numel(), shape[0], bits, dtype.itemsize)
         layer.weight.data = torch.empty(held, dtype=torch.uint8)
         layer.weight.requires_grad_(False)
+        if layer.bias is not None:
+            # Made in fp32, in which all that follows would be computed; files are read as `dtype`.
+            layer.bias.data = layer.bias.data.to(dtype)
         numbers = partial(torch.empty, shape, dtype=dtype)
         compute_with(layer, numbers)
         # Of layers that have these two peft asks for the numbers, for DoRA; not a second parameter.

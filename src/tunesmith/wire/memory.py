@@ -24,6 +24,8 @@ class MemoryPlan(Answer):
     dtype: str
     device_type: str
     devices: int
+    sharded: bool
+    """Weights, gradients and optimiser are divided among the devices, as the run would be."""
     gradient_checkpointing: bool
     """As asked, or as `auto` decides with this memory."""
     peak: int
@@ -44,6 +46,8 @@ class MemoryPlan(Answer):
     """Null where the free memory is not known."""
     changes: list[MemoryChange]
     """Of what does not fit: what would, cheapest in time first."""
+    advised: bool
+    """False where no changes can be looked for: the formula does not know this kind of model."""
 
 
 class CataloguePlan(Answer):

@@ -29,6 +29,13 @@ def test_a_catalogue_model_is_planned_and_told_what_would_fit(api: Api) -> None:
     assert found["gradientCheckpointing"] is True and roomy["gradientCheckpointing"] is False
 
 
+def test_a_divided_run_is_told(api: Api) -> None:
+    body = {"baseModel": "LLaMA 2-7B", "deviceMemoryGib": 80, "trainingArgs": {"method": "full"}}
+    assert ask(api, **body)["sharded"] is False
+    four = ask(api, **body, devices=4)
+    assert (four["sharded"], four["fits"]) == (True, True)
+
+
 def test_a_trace_is_made_by_a_process_of_its_own(api: Api, tmp_path: Path) -> None:
     from tests.unit.trainer.test_memory_trace import CONFIG
 
@@ -41,6 +48,12 @@ def test_a_trace_is_made_by_a_process_of_its_own(api: Api, tmp_path: Path) -> No
     assert (traced["mode"], quick["mode"]) == ("trace", "formula")
     assert traced["parameters"] == quick["parameters"]
     assert 0.3 < traced["peak"] / quick["peak"] < 2
+
+
+def test_a_base_model_that_is_empty_is_told_so(api: Api) -> None:
+    for name in ("", " "):
+        error = api("POST", PATH, json={"baseModel": name}).json()["data"]["errors"][0]
+        assert (error["field"], error["message"]) == ("baseModel", "must not be empty")
 
 
 def test_models_that_cannot_be_planned_are_refused(api: Api) -> None:

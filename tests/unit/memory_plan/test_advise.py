@@ -1,10 +1,11 @@
 """What to change when a plan does not fit, and what past runs say of the next."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tunesmith.memory_plan.advise import advise
+from tunesmith.memory_plan.advise import ARGUMENTS, advise
 from tunesmith.memory_plan.architecture import config_of
 from tunesmith.memory_plan.checkpointing import decide
 from tunesmith.memory_plan.formula import plan
@@ -15,8 +16,13 @@ GIB = 2**30
 LLAMA = config_of("LLaMA 2-7B") or {}
 
 
+def peak(work: Workload) -> int:
+    divided = work.devices > 1 and work.method != "qlora"
+    return plan(LLAMA, replace(work, sharded=divided)).peak
+
+
 def changes(work: Workload, gib: float, devices: int = 1) -> list[dict[str, object]]:
-    found = advise(plan(LLAMA, work), work, int(gib * GIB), lambda w: plan(LLAMA, w).peak, devices)
+    found = advise(plan(LLAMA, work), work, int(gib * GIB), peak, devices)
     for change in found.changes:
         assert change.peak <= gib * GIB
     return [change.arguments for change in found.changes]
@@ -39,6 +45,48 @@ def test_a_smaller_batch_comes_first_and_keeps_the_effective_batch() -> None:
     assert batch < 8 and batch * accumulation == 16
 
 
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "fitting", "expected"),
+    [(5, 1, 2, (1, 5)), (7, 2, 3, (2, 7)), (6, 1, 4, (3, 2)), (8, 1, 4, (4, 2)), (3, 4, 2, (2, 6))],
+)
+def test_a_smaller_batch_learns_from_exactly_as_many_samples_a_step(
+    batch: int, accumulation: int, fitting: int, expected: tuple[int, int]
+) -> None:
+    work = Workload(per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation)
+
+    def predicted(other: Workload) -> int:
+        return 1 if other.per_device_train_batch_size <= fitting else GIB
+
+    found = advise(replace(plan(LLAMA, work), peak=GIB), work, work.overhead + 1, predicted)
+    names = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    assert found.changes[0].arguments == dict(zip(names, expected, strict=True))
+
+
+def test_more_passes_than_are_allowed_are_not_advised() -> None:
+    work = Workload(per_device_train_batch_size=4, gradient_accumulation_steps=32_768)
+    found = advise(replace(plan(LLAMA, work), peak=GIB), work, work.overhead + 1, lambda w: 2)
+    assert found.changes == ()
+    for change in changes(work, 16):
+        assert change.get("gradient_accumulation_steps", 0) in (0, 65_536)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_only_what_differs_is_told(checkpointing: bool) -> None:
+    work = Workload(
+        per_device_train_batch_size=8,
+        max_seq_length=4096,
+        method="full",
+        gradient_checkpointing=checkpointing,
+    )
+    given = {name: getattr(work, name) for name in ARGUMENTS if name != "quantization_bits"}
+    found = [each for gib in range(8, 120, 4) for each in changes(work, gib)]
+    assert found
+    for each in found:
+        assert each and not each.items() & given.items()
+        # As many bits as is the default are told, too: there were none before.
+        assert ("quantization_bits" in each) == (each.get("method") == "qlora")
+
+
 def test_checkpointing_then_length_then_quantised_weights() -> None:
     found = changes(Workload(per_device_train_batch_size=1, max_seq_length=4096), 16)
     kinds = [min(each, key=lambda name: name != "method") for each in found]
@@ -46,10 +94,20 @@ def test_checkpointing_then_length_then_quantised_weights() -> None:
     assert kinds[-1] == "method" and found[-1]["method"] == "qlora"
 
 
-def test_full_fine_tuning_may_take_more_devices() -> None:
-    found = changes(Workload(method="full", gradient_checkpointing=True), 60, devices=8)
-    assert {"devices": 4} in found or {"devices": 8} in found or {"devices": 2} in found
-    assert {"method": "lora"} in found
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_as_many_devices_are_advised_as_are_needed(method: Any) -> None:
+    work = Workload(method=method, gradient_checkpointing=True)
+    for count in range(2, 12):
+        gib = (peak(replace(work, devices=count)) + work.overhead) / GIB + 0.001
+        # Also where they are all that there are, and from what was not enough.
+        for most, given in ((count, 1), (64, count - 1)):
+            asked = replace(work, devices=given, sharded=given > 1)
+            assert changes(asked, gib, most)[-1] == {"devices": count}
+        assert all("devices" not in each for each in changes(work, gib, count - 1))
+
+
+def test_more_devices_do_not_help_quantised_weights() -> None:
+    assert changes(Workload(method="qlora"), 2, devices=64) == []
 
 
 def test_nothing_helps_where_the_weights_alone_are_too_much() -> None:

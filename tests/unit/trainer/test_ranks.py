@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.specs import make_spec
-from tunesmith.trainer.fit import must_be_sharded
+from tunesmith.memory_plan.division import must_be_sharded
 from tunesmith.trainer.rank_failures import Ending, Failure, first_cause, next_room
 from tunesmith.trainer.ranks import divide, is_lost_peer
 from tunesmith.trainer.schedule import make_plan
