@@ -80,16 +80,17 @@ def suggested_change(code: str, spec: Spec, params: Mapping[str, Any]) -> dict[s
     if code in ("out_of_memory", "sample_out_of_memory", "sample_too_large", "killed"):
         batch = training.per_device_train_batch_size
         if batch > 1 and not code.startswith("sample_"):
-            half = batch // 2
-            accumulated = batch * training.gradient_accumulation_steps
+            together = batch * training.gradient_accumulation_steps
+            # What is learnt from at once stays the same.
+            smaller = next(size for size in range(batch // 2, 0, -1) if together % size == 0)
             return {
-                "per_device_train_batch_size": half,
-                "gradient_accumulation_steps": -(-accumulated // half),
+                "per_device_train_batch_size": smaller,
+                "gradient_accumulation_steps": together // smaller,
             }
         if not spec.gradient_checkpointing:
             return {"gradient_checkpointing": True}
-        if smaller := {"full": "lora", "lora": "qlora"}.get(training.method):
-            return {"method": smaller}
+        if leaner := {"full": "lora", "lora": "qlora"}.get(training.method):
+            return {"method": leaner}
         if training.max_seq_length > 128:
             return {"max_seq_length": training.max_seq_length // 2}
     if code == "nan_loss":

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from tests.integration.runs import DEADLINE, ROWS, Run
-from tunesmith.events import Checkpoint, Evaluation, Failed, Finished, Metrics, Planned, Warned
+from tunesmith.events import (
+    Checkpoint,
+    Evaluation,
+    Failed,
+    Finished,
+    MemoryPlanned,
+    Metrics,
+    Planned,
+    Warned,
+)
 from tunesmith.executor import process
 from tunesmith.executor.local import MARK, LocalExecutor
 from tunesmith.run_directory import read_json
@@ -83,6 +92,8 @@ def test_a_divided_model_learns_the_same_and_goes_on_from_its_checkpoint_anywher
     assert losses(two) == near(losses(one))
     assert scores(two) == near(scores(one))
     assert two.of(Planned)[0].sharded
+    whole, part = (run.of(MemoryPlanned)[0] for run in (one, two))
+    assert part.weights_bytes < 0.6 * whole.weights_bytes
     assert same_weights(one.output, two.output)
     assert_model_loads(two.output, llama)
 

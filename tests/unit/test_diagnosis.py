@@ -87,10 +87,13 @@ def test_no_exit_file_means_the_supervisor_was_lost():
     assert judge(None).error["code"] == "supervisor_lost"
 
 
-def test_the_suggestion_against_memory_keeps_the_effective_batch():
-    spec = make_spec(per_device_train_batch_size=8, gradient_accumulation_steps=2)
-    change = suggested_change("out_of_memory", spec, {})
-    assert change == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+@pytest.mark.parametrize(
+    ("given", "suggested"), [((8, 2), (4, 4)), ((5, 1), (1, 5)), ((7, 2), (2, 7)), ((6, 1), (3, 2))]
+)
+def test_the_suggestion_against_memory_keeps_the_effective_batch(given, suggested):
+    names = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    spec = make_spec(**dict(zip(names, given, strict=True)))
+    assert suggested_change("out_of_memory", spec, {}) == dict(zip(names, suggested, strict=True))
 
 
 def test_with_a_batch_of_one_checkpointing_then_a_leaner_method_then_length_are_suggested():

@@ -15,6 +15,7 @@ NO_MEMORY = (
     "Cannot allocate memory",
     "ALLOC_FAILED",
     "bad_alloc",
+    "can't start new thread",  # no room for its stack
     # oneDNN, which a CPU multiplies with, when there is no room for the code that it makes.
     "could not create a primitive",
 )

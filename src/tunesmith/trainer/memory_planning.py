@@ -110,10 +110,18 @@ class RunPlan:
         )
 
     def record(
-        self, forward: "Forward", samples: "EncodedSamples", checkpointing: bool, report: Report
+        self,
+        forward: "Forward",
+        samples: "EncodedSamples",
+        checkpointing: bool,
+        report: Report,
+        *,
+        devices: int,
+        sharded: bool,
     ) -> None:
-        """Report what the largest micro-batch that the data can make will take."""
+        """Report what the largest micro-batch that the data can make will take on a device."""
         work = _with_data(self._workload, forward, samples, checkpointing)
+        work = replace(work, devices=devices, sharded=sharded)
         try:
             planned = plan(self._config, work)
         except InvalidInput:

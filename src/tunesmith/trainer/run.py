@@ -250,7 +250,14 @@ def _prepare(
             sharded=loaded.sharded is not None,
         )
     )
-    loaded.memory_plan.record(forward, train.samples, loaded.checkpointing, report)
+    loaded.memory_plan.record(
+        forward,
+        train.samples,
+        loaded.checkpointing,
+        report,
+        devices=ranks.place.world_size,
+        sharded=loaded.sharded is not None,
+    )
     return _Prepared(prompt, train, valid, plan, forward)
 
 

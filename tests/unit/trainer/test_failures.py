@@ -31,6 +31,11 @@ from tunesmith.trainer.failures import describe
             "out_of_memory",
             {"device": "cuda:0", "reason": "RuntimeError: could not create a primitive"},
         ),
+        (
+            RuntimeError("can't start new thread"),
+            "out_of_memory",
+            {"device": "cuda:0", "reason": "RuntimeError: can't start new thread"},
+        ),
         (OSError(errno.ENOSPC, "No space left", "/out/a"), "disk_full", {"path": "/out/a"}),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full", {"path": "/out"}),
         (
