@@ -174,15 +174,19 @@ class Forward:
 
     def _hidden(self, batch: Batch) -> torch.Tensor:
         """Return what goes into the head for the learnt tokens [answer tokens, size]."""
+        kept = self.tensor(batch.kept)
+        by_layers = self.way == "layers"
         with self._computing(batch):
-            rows: torch.Tensor = self.decoder(
+            hidden: torch.Tensor = self.decoder(
                 input_ids=self.tensor(batch.input_ids),
                 position_ids=self.tensor(batch.position_ids),
                 attention_mask=backend.no_mask(self.device),
                 use_cache=False,
                 sequences=batch.sequences,
+                **({"kept": kept} if by_layers else {}),
             ).last_hidden_state[0]
-        hidden = rows.index_select(0, self.tensor(batch.kept))
+        if not by_layers:
+            hidden = hidden.index_select(0, kept)
         return hidden.to(torch.bfloat16) if self._autocast else hidden
 
     @contextmanager

@@ -33,13 +33,18 @@ Parts = tuple[Sequence[Reader], Reader, Sequence[Reader], Reader]
 
 
 def install(decoder: Any) -> bool:
-    """Exchange the forward pass of all layers of `decoder`; False if it has others than known."""
+    """Exchange the forward pass of all layers of `decoder`; False if it has others than known.
+
+    With `sequences` it takes `kept`, too: the places of the tokens whose output is wanted, and all
+    that it returns. What follows from the others ends in the last layer's attention: 1.2 % of a
+    step of 30 layers with half of the tokens learnt (CPU).
+    """
     layers = [each for each in decoder.modules() if _kind(each) is not None]
     parts = [found for layer in layers if (found := _parts(layer)) is not None]
     if not parts or len(parts) != len(getattr(decoder, "layers", ())):
         return False
     for layer, found in zip(layers, parts, strict=True):
-        layer.forward = partial(_forward, layer, found)
+        layer.forward = partial(_forward, layer, found, layer is layers[-1])
     return True
 
 
@@ -106,10 +111,12 @@ def _read(
 def _forward(
     layer: Any,
     parts: Parts,
+    last: bool,
     hidden_states: torch.Tensor,
     *,
     position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
     sequences: Sequences | None = None,
+    kept: torch.Tensor | None = None,
     **others: Any,
 ) -> torch.Tensor:
     if sequences is None or position_embeddings is None:  # padded, or generating
@@ -117,7 +124,8 @@ def _forward(
             layer, hidden_states, position_embeddings=position_embeddings, **others
         )
         return output
-    compute = partial(_compute, layer, parts, position_embeddings, sequences)
+    wanted = kept if last else None
+    compute = partial(_compute, layer, parts, position_embeddings, sequences, wanted)
     if layer.gradient_checkpointing and layer.training:
         # transformers does this around its own forward passes.
         return layer._gradient_checkpointing_func(compute, hidden_states)  # type: ignore[no-any-return]
@@ -129,6 +137,7 @@ def _compute(
     parts: Parts,
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     sequences: Sequences,
+    kept: torch.Tensor | None,
     hidden_states: torch.Tensor,
 ) -> torch.Tensor:
     heads, output, into, down = parts
@@ -154,6 +163,8 @@ def _compute(
         attention.scaling,
         window_of(attention),
     )
+    if kept is not None:
+        seen, hidden_states = seen.index_select(1, kept), hidden_states.index_select(1, kept)
     (attended,) = project(seen.flatten(2), None, [output()], training)
     hidden_states = hidden_states + attended
     return hidden_states + gated_mlp(
