@@ -60,7 +60,12 @@ def done(run: Run) -> Run:
     return run
 
 
-def test_two_ranks_learn_what_one_process_does(new_run: NewRun) -> None:
+def test_two_ranks_learn_what_one_process_does(
+    new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     given: dict[str, Any] = {"rows": UNEVEN, "valid": ROWS[:3], **LEARNING}
     one = done(new_run("one").start(per_device_train_batch_size=8, **given))
     two = done(new_run("two").start(per_device_train_batch_size=4, simulated=2, **given))
@@ -79,6 +84,11 @@ def test_two_ranks_learn_what_one_process_does(new_run: NewRun) -> None:
     assert same_weights(one.output, two.output)
     finished = two.events[-1]
     assert isinstance(finished, Finished) and finished.peak_memory_bytes > 1e7
+    # Nor does torch's launcher leave anything behind.
+    assert not list(scratch.iterdir())
+    assert {path.name for path in two.directory.path.iterdir()} == {
+        path.name for path in one.directory.path.iterdir()
+    }
 
 
 def test_a_divided_model_learns_the_same_and_goes_on_from_its_checkpoint_anywhere(

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -67,6 +68,15 @@ def launch(directory: RunDirectory, ranks: int, stop: Stop) -> int:
 
 def _run(directory: RunDirectory, ranks: int, arguments: list[str]) -> dict[int, tuple[int, int]]:
     """Return pid and exit code of each rank that did not end well: none if all went well."""
+    # The launcher makes a place for notes of its own, and leaves it behind.
+    with tempfile.TemporaryDirectory(prefix="launcher-", dir=directory.path) as notes:
+        return _launch(directory, ranks, arguments, notes)
+
+
+def _launch(
+    directory: RunDirectory, ranks: int, arguments: list[str], notes: str
+) -> dict[int, tuple[int, int]]:
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -83,6 +93,7 @@ def _run(directory: RunDirectory, ranks: int, arguments: list[str]) -> dict[int,
         local_addr="127.0.0.1",
         # A rank that failed goes on from a checkpoint as a new attempt, never in the middle.
         max_restarts=0,
+        logs_specs=DefaultLogsSpecs(notes),
         monitor_interval=LOOK_EVERY,
         # A stop is passed on by `_Children`, and waited for: the launcher's own way kills ranks
         # that take longer than 30 s to write a checkpoint.

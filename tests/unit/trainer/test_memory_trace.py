@@ -75,16 +75,19 @@ def test_a_trace_counts_what_real_tensors_take(case: str) -> None:
     assert max(traced.top_peak, traced.bottom_peak) == pytest.approx(peak, rel=0.02)
 
 
-def test_gradients_of_a_tied_weight_are_added_in_place() -> None:
-    """At the step's end: the gradients, and the embedding's own until it is added to the head's.
+@pytest.mark.parametrize("kernels", ["auto", "plain"])
+def test_gradients_of_a_tied_weight_are_added_in_place(kernels: Any) -> None:
+    """At the step's end: the gradients, and by transformers the embeddings' own until it is added
+    to the head's.
 
     `measured` cannot tell: while a dispatch mode is on, autograd adds real tensors out of place.
     """
     config = {**CONFIG, "tie_word_embeddings": True, "vocab_size": 8000}
-    traced = trace_at(config, replace(WORK, method="full"), 2)
+    traced = trace_at(config, replace(WORK, method="full", kernels=kernels), 2)
     matrix = 4 * 8000 * CONFIG["hidden_size"]
-    held = traced.weights + traced.optimizer + traced.gradients
-    assert held + matrix <= traced.bottom_peak < held + 1.1 * matrix
+    least = traced.weights + traced.optimizer + traced.gradients
+    least += matrix if kernels == "plain" else 0
+    assert least <= traced.bottom_peak < least + 0.5 * matrix
 
 
 @pytest.mark.parametrize("case", CASES)

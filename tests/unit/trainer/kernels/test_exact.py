@@ -85,13 +85,16 @@ def test_attention_sees_the_prefix_and_its_own_sample_within_the_window(
     )
 
 
+@pytest.mark.parametrize("words", [20, 512])  # 512: whole pages a row
 @pytest.mark.parametrize("trained", [True, False])
-def test_cross_entropy_in_chunks(trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cross_entropy_in_chunks(
+    trained: bool, words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tunesmith.trainer.kernels.cross_entropy.ROWS_AT_LEAST", 3)
     monkeypatch.setattr("tunesmith.trainer.kernels.cross_entropy.NUMBERS_AT_ONCE", {"cpu": 1})
-    hidden, weight = random(10, 6), random(20, 6, trained=trained)
-    bias = random(20, trained=trained)
-    targets = torch.randint(0, 20, (10,), generator=torch.Generator().manual_seed(0))
+    hidden, weight = random(10, 6), random(words, 6, trained=trained)
+    bias = random(words, trained=trained)
+    targets = torch.randint(0, words, (10,), generator=torch.Generator().manual_seed(0))
     for offsets in (bias, None):
         inputs = [hidden, weight, offsets] if trained else [hidden]
         assert_same(
