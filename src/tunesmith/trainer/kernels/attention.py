@@ -93,10 +93,11 @@ def _mask(query: torch.Tensor, length: int, seen: int, window: int | None) -> to
     """
     if not seen and window is None:
         return None
-    queries = torch.arange(seen, seen + length, device=query.device)
-    ages = queries[:, None] - torch.arange(seen + length, device=query.device)
-    hidden = ages < 0 if window is None else (ages < 0) | (ages >= window)
-    return torch.zeros_like(ages, dtype=query.dtype).masked_fill_(hidden, float("-inf"))
+    hidden = partial(query.new_full, (length, seen + length), float("-inf"))
+    mask = hidden().triu_(seen + 1)
+    if window is not None:
+        mask += hidden().tril_(seen - window)
+    return mask
 
 
 class _CpuAttention(torch.autograd.Function):
