@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, modeling_utils
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
@@ -228,8 +229,10 @@ def _numbers_in(weight: torch.nn.Parameter) -> int:
 def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:
     """Return the names to give to peft, short ones where they say the same."""
     layers = linear_layers(base)
-    known = sorted({name.rpartition(".")[2] for name in layers})
     if isinstance(targets, str):  # all-linear
+        layers = _but_experts(base, layers)
+    known = sorted({name.rpartition(".")[2] for name in layers})
+    if isinstance(targets, str):
         missing = [] if layers else [targets]
         # A short name must not mean the head, too, or what is no linear layer.
         others = {name for name, _ in base.named_modules()} - set(layers)
@@ -244,6 +247,17 @@ def _resolve_targets(base: Any, targets: str | tuple[str, ...]) -> list[str]:
     if missing or not found:
         raise RunFailure("targets_missing", names=missing, known=known)
     return found
+
+
+def _but_experts(base: Any, layers: list[str]) -> list[str]:
+    """Leave out what peft takes for the fused weights of all experts, by its name.
+
+    As shared experts, or the dense layers below them: an adapter that names these would be made,
+    and loaded by others, as one of every expert, and refuse dropout.
+    """
+    probe = LoraConfig(target_modules=layers)
+    convert_peft_config_for_transformers(probe, model=base, conversions=None)
+    return [name for name in layers if name in probe.target_modules]
 
 
 def _stay_as_they_are(path: Path, dtype: str, quantization_bits: int | None) -> bool:

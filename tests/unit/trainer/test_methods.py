@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -311,10 +312,17 @@ def test_gradient_checkpointing_learns_the_same(llama: Path, tmp_path: Path, met
     )
 
 
-@pytest.mark.parametrize("kernels", ["auto", "plain"])
 @pytest.mark.parametrize(
-    ("method", "checkpointing", "times"),
-    [("lora", False, 1), ("full", False, 2), ("full", True, 3)],
+    ("method", "checkpointing", "kernels", "times"),
+    [
+        ("lora", False, "auto", 1),
+        ("lora", False, "plain", 1),
+        # By kernels the embeddings add their gradient to the head's: nothing large is to come.
+        ("full", False, "auto", 1),
+        ("full", False, "plain", 2),
+        ("full", True, "auto", 2),
+        ("full", True, "plain", 3),
+    ],
 )
 def test_free_memory_is_given_back_where_a_step_takes_most(
     llama: Path,
@@ -384,6 +392,41 @@ def test_a_short_name_that_means_another_module_too_is_not_used(llama: Path) -> 
     tuned = model.add_lora(base, make_spec().training)
     adapted = {name for name, _ in tuned.named_modules() if name.endswith("lora_A")}
     assert len(adapted) == 2 * 7
+
+
+HEADS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("Glm4Moe", HEADS),
+        ("Qwen2Moe", HEADS | {"gate_proj", "up_proj", "down_proj", "shared_expert_gate"}),
+    ],
+)
+def test_an_adapter_names_no_layer_that_peft_takes_for_all_experts(
+    family: str, expected: set[str]
+) -> None:
+    """As it does with a shared expert's, and the dense layers', of kinds like GLM-4's."""
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        moe_intermediate_size=16,
+        shared_expert_intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        n_routed_experts=4,
+        num_experts=4,
+        num_experts_per_tok=2,
+    )
+    base = getattr(transformers, f"{family}ForCausalLM")(config)
+    assert any(name.endswith(".gate_proj") for name in model.linear_layers(base))
+    tuned = model.add_lora(base, make_spec(lora_dropout=0.1).training)
+    adapted = {name.split(".")[-2] for name, _ in tuned.named_modules() if name.endswith("lora_A")}
+    assert adapted == expected
+    assert not tuned.peft_config["default"].target_parameters
 
 
 def test_the_numbers_of_quantised_weights_are_counted_whole(llama: Path) -> None:
