@@ -1,6 +1,6 @@
 """A weight that is the embeddings' and the head's: its gradient in one tensor.
 
-Autograd makes one of the weight's size for each of the two and adds them: 2 % of a full step of
+Autograd makes one of the weight's size for each of the two and adds them: 1.5 % of a full step of
 SmolLM2-135M on a CPU, and the weight's size more at the end of the backward pass.
 """
 
